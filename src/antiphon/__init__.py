@@ -1,0 +1,1 @@
+"""Antiphon: context-aware two-tower retrieval, from an interaction log to answers."""

@@ -1,0 +1,314 @@
+"""Every knob, one section per stage; frozen, typed, unknown keys refused."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from antiphon.errors import ConfigError, did_you_mean
+from antiphon.schema import (
+    CategoricalFeature,
+    CyclicFeature,
+    Feature,
+    NumericFeature,
+    VectorFeature,
+)
+
+__all__ = [
+    "Config",
+    "EvaluateSection",
+    "FeaturesSection",
+    "LogSection",
+    "ModelSection",
+    "PrepareSection",
+    "SplitSection",
+    "TrainSection",
+    "expand",
+]
+
+MEMORY = r"^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$"
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class Section(BaseModel):
+    """A frozen section of the config that refuses keys it doesn't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogSection(Section):
+    """What the interaction log is and what its rows mean."""
+
+    events: Paths = Field(
+        min_length=1, description="Parquet or CSV files of events: paths or globs, one or several"
+    )
+    user: str = Field(description="column of the user's id (whole numbers or text)")
+    item: str = Field(description="column of the item's id (whole numbers or text)")
+    time: str = Field(description="column of the event's time")
+    time_unit: Literal["s", "ms", "us", "timestamp"] = Field(
+        "s", description="unit of `time` if it is a number; `timestamp` if it is a SQL timestamp"
+    )
+    where: str = Field("TRUE", description="SQL condition: which rows exist at all")
+    derived: dict[str, str] = Field(
+        default_factory=dict,
+        description="columns to add, name = SQL expression; later expressions may use them",
+    )
+    positive: str = Field("TRUE", description="SQL condition: the events a model learns from")
+    target: str | None = Field(
+        None,
+        description="SQL condition on positive events: what evaluation asks for, if not all",
+    )
+    sample_users: float = Field(
+        1.0, gt=0, le=1, description="share of users to keep; whole users, chosen by a hash"
+    )
+    catalogue: bool = Field(
+        True, description="items that only the item feature tables know are candidates too"
+    )
+    titles: str | None = Field(None, description="Parquet or CSV file with titles of items")
+    title: str = Field("title", description="SQL expression of the title over `titles`")
+    title_item_column: str | None = Field(
+        None, description="item id column of `titles`; by default that of the log"
+    )
+
+
+class FeaturesSection(Section):
+    """What a request may state and what is known of an item."""
+
+    context: tuple[Feature, ...] = Field((), description="features of the moment of a request")
+    item: tuple[Feature, ...] = Field((), description="features of an item")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FeaturesSection:
+        for group in (self.context, self.item):
+            names = [feature.name for feature in group]
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"two features are called {name!r}")
+        for feature in self.item:
+            if feature.table is None:
+                raise ValueError(f"item feature {feature.name!r} needs a table")
+        for feature in self.context:
+            if feature.table is not None:
+                raise ValueError(f"context feature {feature.name!r} can't have a table")
+        return self
+
+
+class SplitSection(Section):
+    """Where time is cut. Windows are [start, end); training never sees the gap before one."""
+
+    test_start_s: int | None = Field(
+        None, description="first second of the test window; overrides `test_days`"
+    )
+    test_days: float = Field(1.0, ge=0, description="length of the test window at the log's end")
+    validation_days: float | None = Field(
+        None, gt=0, description="length of the validation window; by default that of the test"
+    )
+    gap_s: int = Field(1800, ge=0, description="seconds left out before each window")
+
+
+class PrepareSection(Section):
+    """Resources of the prepare stage."""
+
+    memory_limit: str = Field("2GiB", pattern=MEMORY, description="memory the whole stage may use")
+    threads: int | None = Field(None, ge=1, description="threads; by default all cores")
+
+
+class ModelSection(Section):
+    """The two towers."""
+
+    width: int = Field(64, ge=4, le=1024, description="size of the embeddings")
+    history_length: int = Field(50, ge=0, le=1000, description="past events attended to")
+    user_embedding: bool = Field(True, description="whether each user has an embedding of its own")
+    context_dropout: float = Field(
+        0.1, ge=0, lt=1, description="share of training contexts shown as unknown"
+    )
+    user_dropout: float = Field(
+        0.5, ge=0, lt=1, description="share of training users shown as unknown"
+    )
+    temperature: float = Field(0.1, gt=0, description="initial temperature of the softmax")
+
+
+class TrainSection(Section):
+    """Training."""
+
+    seed: int = Field(0, ge=0, description="seed of everything random")
+    epochs: float = Field(3.0, gt=0, description="passes over the positive events")
+    global_batch_size: int = Field(1024, ge=2, description="examples a step, over all devices")
+    targets_per_query: int = Field(
+        4, ge=1, le=64, description="positives drawn for one history of a user"
+    )
+    sampled_negatives: int = Field(1024, ge=0, description="negatives drawn a step, shared")
+    negative_power: float = Field(
+        0.75, ge=0, le=1, description="sampled negatives are drawn by count ** this"
+    )
+    learning_rate: float = Field(0.05, gt=0, description="of the embedding tables (Adagrad)")
+    dense_learning_rate: float = Field(0.001, gt=0, description="of all other weights (Adam)")
+    chance_steps: int = Field(
+        500, ge=1, description="stop if the loss hasn't left chance after this many steps"
+    )
+
+
+class EvaluateSection(Section):
+    """How a model is judged."""
+
+    protocol: Literal["standard", "yambda-paper"] = Field(
+        "standard", description="definitions of the metrics"
+    )
+    exclude_heard: bool = Field(
+        False, description="leave out of every list what the user has had before"
+    )
+    query_by: tuple[str, ...] | None = Field(
+        None,
+        description="context features that tell queries of a user apart; by default all. The "
+        "others take the value of the query's first event",
+    )
+    max_users: int | None = Field(
+        None, ge=1, description="evaluate this many users only, chosen by a hash"
+    )
+
+
+class Config(Section):
+    """The whole declaration: one TOML file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="the run's folder: runs/NAME")
+    log: LogSection
+    features: FeaturesSection = FeaturesSection()
+    split: SplitSection = SplitSection()
+    prepare: PrepareSection = PrepareSection()
+    model: ModelSection = ModelSection()
+    train: TrainSection = TrainSection()
+    evaluate: EvaluateSection = EvaluateSection()
+
+    @classmethod
+    def load(cls, path: Path, overrides: Sequence[str] = ()) -> Config:
+        """Read a TOML file and apply `section.key=value` overrides.
+
+        Raises:
+            ConfigError: the file is missing or isn't TOML, a key is unknown, a value isn't
+                allowed, or an override can't be read.
+        """
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(
+                "there is no such config file", received=path, hint="configs/ has examples"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} isn't valid TOML: {error}") from None
+        document.setdefault("name", path.stem)
+        for override in overrides:
+            _override(document, override)
+        return cls.parse(document, origin=str(path))
+
+    @classmethod
+    def parse(cls, document: dict[str, Any], origin: str = "the config") -> Config:
+        """Check a parsed document.
+
+        Raises:
+            ConfigError: names the key, the value received and what is allowed.
+        """
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise _explain(error, origin) from None
+
+    def to_toml(self) -> str:
+        """The resolved config, every default spelled out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def expand(path: str) -> str:
+    """Fill in `${NAME}` and `${NAME:-default}` from the environment, and `~`.
+
+    Raises:
+        ConfigError: a variable without a default isn't set.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        value = os.environ.get(match["name"]) or match["default"]
+        if value is None:
+            raise ConfigError(
+                f"the path needs the environment variable {match['name']}",
+                received=path,
+                hint=f"export {match['name']}=..., or write the path out",
+            )
+        return value
+
+    filled = re.sub(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}", fill, path)
+    return str(Path(filled).expanduser()) if filled.startswith("~") else filled
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise ConfigError(
+            "an override can't be read",
+            received=override,
+            allowed="section.key=value, as in train.learning_rate=0.1",
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    node = document
+    for part in parts[:-1]:
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise ConfigError("an override goes below a value", received=override)
+    node[parts[-1]] = value
+
+
+def _explain(error: ValidationError, origin: str) -> ConfigError:
+    # a misspelt key is both unknown and missing: the unknown one tells more
+    problems = sorted(
+        error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden"
+    )
+    first = problems[0]
+    location = [part for part in first["loc"] if part not in _KINDS]
+    key = ".".join(str(part) for part in location)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        return ConfigError(
+            f"{origin}: unknown key {key}{more}",
+            received=f"{key} = {first['input']!r}",
+            allowed=", ".join(sorted(known)) or None,
+            hint=did_you_mean(str(location[-1]), known) or "see docs/configuration.md",
+        )
+    if first["type"] == "missing":
+        return ConfigError(f"{origin}: {key} is missing{more}", hint="see docs/configuration.md")
+    return ConfigError(
+        f"{origin}: {key}: {first['msg']}{more}",
+        received=repr(first["input"]),
+        hint="see docs/configuration.md",
+    )
+
+
+_KINDS = frozenset({"categorical", "cyclic", "numeric", "vector"})
+
+
+def _known_keys(location: Sequence[object]) -> set[str]:
+    """The keys allowed at a place of the config."""
+    if location and location[0] == "features" and len(location) > 1:
+        kinds = (CategoricalFeature, CyclicFeature, NumericFeature, VectorFeature)
+        return {name for kind in kinds for name in kind.model_fields}
+    model: type[BaseModel] = Config
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return set(model.model_fields)

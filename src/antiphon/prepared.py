@@ -1,0 +1,170 @@
+"""A prepared log: what the prepare stage leaves on disk, as memory-mapped arrays.
+
+prepared/
+  schema.json                     the fitted Schema
+  users.parquet, items.parquet    id, number, count (training positives); items also title
+  values/NAME.parquet             value, code of a categorical item feature
+  events/                         the training positives, sorted by (user, time)
+    user_offsets.npy              int64 [user_count + 2]
+    item_number.npy               int32 [events]
+    timestamp_s.npy               int64 [events]
+    is_target.npy                 bool  [events]
+    context/NAME.npy              one row an event, encoded as in schema.py
+  held_out/                       the targets of the test window, in the same form
+    users.parquet, items.parquet  the same columns: new users and cold items, numbered on
+  item_features/NAME.npy          one row an item number; row 0 is all missing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Int32, Int64, Shaped
+
+from antiphon.artifacts import Stage, open_stage
+from antiphon.schema import Schema
+
+__all__ = ["Events", "Prepared"]
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events sorted by (user, time).
+
+    Those of user `u` are the rows `starts[u]` to `ends[u]`; user 0, the unknown one, has none.
+    """
+
+    starts: Int64[np.ndarray, " users"]
+    ends: Int64[np.ndarray, " users"]
+    item_number: Int32[np.ndarray, " events"]
+    timestamp_s: Int64[np.ndarray, " events"]
+    is_target: Bool[np.ndarray, " events"]
+    context: Mapping[str, Shaped[np.ndarray, "events ..."]]
+
+    @classmethod
+    def open(cls, folder: Path, context_names: tuple[str, ...]) -> Events:
+        """Memory-map a folder of events."""
+        offsets = np.load(folder / "user_offsets.npy")
+        return cls(
+            starts=offsets[:-1],
+            ends=offsets[1:],
+            item_number=_map(folder / "item_number.npy"),
+            timestamp_s=_map(folder / "timestamp_s.npy"),
+            is_target=_map(folder / "is_target.npy"),
+            context={name: _map(folder / "context" / f"{name}.npy") for name in context_names},
+        )
+
+    @property
+    def count(self) -> int:
+        """How many events are in sight (`before` hides some)."""
+        return int((self.ends - self.starts).sum())
+
+    def first_at(
+        self, users: Int64[np.ndarray, " queries"], times_s: Int64[np.ndarray, " queries"]
+    ) -> Int64[np.ndarray, " queries"]:
+        """For each (user, time): the row of the user's first event at or after that time.
+
+        Where there is none, the row just after the user's last one. One binary search over
+        all queries at once.
+        """
+        low, high = self.starts[users], self.ends[users]
+        while True:
+            open_ = low < high
+            if not open_.any():
+                return low
+            middle = (low + high) // 2
+            later = np.zeros(len(low), bool)
+            later[open_] = self.timestamp_s[middle[open_]] < times_s[open_]
+            low = np.where(open_ & later, middle + 1, low)
+            high = np.where(open_ & ~later, middle, high)
+
+    def before(self, time_s: int) -> Events:
+        """The same events as seen at `time_s`: later ones are out of sight."""
+        users = np.arange(len(self.starts))
+        ends = self.first_at(users, np.full(len(users), time_s, np.int64))
+        return Events(
+            self.starts, ends, self.item_number, self.timestamp_s, self.is_target, self.context
+        )
+
+    def rows(self) -> Int64[np.ndarray, " visible"]:
+        """The row numbers of all events in sight."""
+        lengths = self.ends - self.starts
+        first = np.repeat(self.starts - np.cumsum(lengths) + lengths, lengths)
+        return first + np.arange(int(lengths.sum()))
+
+    def row_users(self) -> Int64[np.ndarray, " visible"]:
+        """The user number of each row of `rows()`."""
+        return np.repeat(np.arange(len(self.starts)), self.ends - self.starts)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The folder of the prepare stage."""
+
+    stage: Stage
+    schema: Schema
+    events: Events
+    held_out: Events
+
+    @classmethod
+    def open(cls, path: Path) -> Prepared:
+        """Check and memory-map a prepared log.
+
+        Raises:
+            ArtifactError: a part is missing, damaged or of another version.
+        """
+        stage = open_stage(path)
+        schema = Schema.model_validate_json((path / "schema.json").read_text(encoding="utf-8"))
+        names = schema.context_names()
+        return cls(
+            stage,
+            schema,
+            Events.open(path / "events", names),
+            Events.open(path / "held_out", names),
+        )
+
+    def item_feature(self, name: str) -> Shaped[np.ndarray, "items ..."]:
+        """The encoded feature, one row an item number, memory-mapped."""
+        return _map(self.stage.path / "item_features" / f"{name}.npy")
+
+    def item_counts(self) -> Int64[np.ndarray, " items"]:
+        """Training positives of each item number; 0 for number 0."""
+        return self._counts("items")
+
+    def user_counts(self) -> Int64[np.ndarray, " users"]:
+        """Training positives of each user number; 0 for number 0."""
+        return self._counts("users")
+
+    def item_ids(self) -> pa.Array:
+        """The log's ids of item numbers 1.. in order."""
+        return self._column("items", "id")
+
+    def user_ids(self) -> pa.Array:
+        """The log's ids of user numbers 1.. in order."""
+        return self._column("users", "id")
+
+    def titles(self) -> pa.Array | None:
+        """Titles of item numbers 1.. in order, or None where the log has none."""
+        path = self.stage.path / "items.parquet"
+        if "title" not in pq.read_schema(path).names:
+            return None
+        return self._column("items", "title")
+
+    def _counts(self, which: str) -> Int64[np.ndarray, " rows"]:
+        counts = self._column(which, "count").to_numpy(zero_copy_only=False)
+        return np.concatenate([[0], counts]).astype(np.int64)
+
+    def _column(self, which: str, column: str) -> Any:
+        table = pq.read_table(self.stage.path / f"{which}.parquet", columns=[column])
+        return table.column(column).combine_chunks()
+
+
+def _map(path: Path) -> Shaped[np.ndarray, "..."]:
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
