@@ -77,7 +77,7 @@ class Events:
         while True:
             open_ = low < high
             if not open_.any():
-                return low
+                return np.asarray(low)
             middle = (low + high) // 2
             later = np.zeros(len(low), bool)
             later[open_] = self.timestamp_s[middle[open_]] < times_s[open_]
