@@ -127,8 +127,8 @@ def queries_of_window(
 
 def _codes(values: Shaped[np.ndarray, "events ..."]) -> Int64[np.ndarray, " events"]:
     """Equal values get equal whole numbers (missing ones, NaN, are equal too)."""
-    flat = values.reshape(len(values), -1)
-    _, codes = np.unique(flat, axis=0, return_inverse=True, equal_nan=True)
-    if flat.dtype.kind == "f" and flat.shape[1] > 1:  # numpy's axis form tells NaNs apart
-        _, codes = np.unique(np.nan_to_num(flat, nan=np.inf), axis=0, return_inverse=True)
+    flat = np.asarray(values).reshape(len(values), -1)
+    if flat.dtype.kind == "f":  # NaN is never equal to itself
+        flat = np.nan_to_num(flat, nan=np.inf)
+    _, codes = np.unique(flat, axis=0, return_inverse=True)
     return codes.reshape(-1).astype(np.int64)
