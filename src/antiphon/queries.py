@@ -105,7 +105,7 @@ def queries_of_window(
     rows, users = rows[wanted], users[wanted]
     names = tuple(events.context) if query_by is None else tuple(query_by)
     keys = [users] + [_codes(events.context[name][rows]) for name in names]
-    _, group = np.unique(np.stack(keys), axis=1, return_inverse=True)
+    group = _codes(np.stack(keys, axis=1))
     order = np.lexsort((np.arange(len(rows)), group))
     first = np.flatnonzero(np.diff(group[order], prepend=-1))
     # groups come sorted by context code; what a reader expects is time
@@ -127,7 +127,9 @@ def queries_of_window(
 
 def _codes(values: Shaped[np.ndarray, "events ..."]) -> Int64[np.ndarray, " events"]:
     """Equal values get equal whole numbers (missing ones, NaN, are equal too)."""
-    flat = np.asarray(values).reshape(len(values), -1)
+    flat = np.asarray(values).reshape(len(values), int(np.prod(values.shape[1:])))
+    if not len(flat):  # numpy can't tell rows apart where there are none
+        return np.zeros(0, np.int64)
     if flat.dtype.kind == "f":  # NaN is never equal to itself
         flat = np.nan_to_num(flat, nan=np.inf)
     _, codes = np.unique(flat, axis=0, return_inverse=True)
