@@ -25,6 +25,7 @@ __all__ = [
     "Config",
     "EvaluateSection",
     "FeaturesSection",
+    "GatesSection",
     "LogSection",
     "ModelSection",
     "PrepareSection",
@@ -178,6 +179,42 @@ class EvaluateSection(Section):
     max_users: int | None = Field(
         None, ge=1, description="evaluate this many users only, chosen by a hash"
     )
+    resamples: int = Field(
+        1000, ge=0, le=100_000, description="bootstrap resamples of the intervals; 0 for none"
+    )
+    repetition_feature: str | None = Field(
+        None,
+        description="categorical item feature whose repetition within a list is measured; by "
+        "default the one called artist, if there is one",
+    )
+
+
+class GatesSection(Section):
+    """What must hold for an evaluation to pass; where a gate fails, the exit code is 3."""
+
+    learned: bool = Field(
+        False, description="the loss has left chance and lists are better than random ones"
+    )
+    beats_baselines: bool = Field(
+        False, description="better than the best baseline, the interval clear of zero"
+    )
+    context_helps: bool = Field(
+        False,
+        description="better than without the context and than with a shuffled one, both intervals "
+        "clear of zero",
+    )
+    max_regression_vs: str | None = Field(
+        None, description="run folder, or its evaluation.json, that this one must not fall behind"
+    )
+    max_regression: float = Field(
+        0.02, ge=0, lt=1, description="share of a figure that may be lost against that run"
+    )
+    metrics: tuple[str, ...] = Field(
+        ("ndcg_at_10", "recall_at_100"), min_length=1, description="the metrics gates look at"
+    )
+    slices: tuple[str, ...] = Field(
+        ("all",), min_length=1, description="the slices gates look at, as evaluation.json has them"
+    )
 
 
 class Config(Section):
@@ -191,6 +228,7 @@ class Config(Section):
     model: ModelSection = ModelSection()
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection = EvaluateSection()
+    gates: GatesSection = GatesSection()
 
     @classmethod
     def load(cls, path: Path, overrides: Sequence[str] = ()) -> Config:
