@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64, Shaped
@@ -67,6 +67,7 @@ class Targets:
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
+@runtime_checkable
 class Ranker(Protocol):
     """Anything that answers queries with lists: a model, a baseline, somebody's predictions."""
 
