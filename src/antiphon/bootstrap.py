@@ -50,21 +50,26 @@ class Users:
         shape = (self.count, len(row))
         self._sum = scipy.sparse.csr_array((ones, (row, np.arange(len(row)))), shape=shape)
 
+    def sums(
+        self, values: Float64[np.ndarray, "queries metrics"]
+    ) -> Float32[np.ndarray, "users metrics"]:
+        """Sums over each user's queries; what `resample` weighs."""
+        return np.asarray((self._sum @ values).astype(np.float32))
+
     def resample(
         self,
-        numerator: Float64[np.ndarray, "queries metrics"],
-        denominator: Float64[np.ndarray, "queries metrics"],
+        numerator: Float32[np.ndarray, "users metrics"],
+        denominator: Float32[np.ndarray, "users metrics"],
     ) -> Float32[np.ndarray, "resamples metrics"]:
         """The figures of every resample; NaN where a resample has nothing to count.
 
-        In single precision: the noise of resampling is a thousand times that of rounding.
+        In single precision: the noise of resampling is far above that of rounding.
         """
-        top = (self._sum @ numerator).astype(np.float32)
-        bottom, which = _distinct_columns((self._sum @ denominator).astype(np.float32))
+        below, which = _distinct_columns(denominator)
         figures = np.empty((self.resamples, numerator.shape[1]), np.float32)
         for rows, weights in self._draws():
             with np.errstate(invalid="ignore", divide="ignore"):
-                figures[rows] = (weights @ top) / (weights @ bottom)[:, which]
+                figures[rows] = (weights @ numerator) / (weights @ below)[:, which]
         return figures
 
     def _draws(self) -> Iterator[tuple[slice, Float32[np.ndarray, "some users"]]]:

@@ -39,26 +39,25 @@ class Slice:
     Attributes:
         name: as evaluation.json has it.
         description: what is in it, for people.
-        wanted: which targets count.
+        queries: which queries are in it.
+        targets: which of their targets count; None for all of them.
     """
 
     name: str
     description: str
-    wanted: Bool[np.ndarray, " targets"]
+    queries: Bool[np.ndarray, " queries"]
+    targets: Bool[np.ndarray, " targets"] | None = None
 
 
 def slices_of(window: Window) -> list[Slice]:
     """All slices of a window, "all" first."""
-    query_of = window.targets.query_rows()
-    chosen = [("all", "every query", np.ones(len(window.queries), bool))]
+    slices = [Slice("all", "every query", np.ones(len(window.queries), bool))]
     for feature in window.schema.context:
         values = np.asarray(window.queries.context[feature.name])
-        chosen += [
-            (name, f"queries with {name}", rows) for name, rows in _by_value(feature, values)
+        slices += [
+            Slice(name, f"queries with {name}", rows) for name, rows in _by_value(feature, values)
         ]
-    chosen += _by_history(window.history_lengths())
-    slices = [Slice(name, description, rows[query_of]) for name, description, rows in chosen]
-    return slices + _by_target(window)
+    return slices + _by_history(window.history_lengths()) + _by_target(window)
 
 
 def popularity_bands(
@@ -116,16 +115,14 @@ def _by_category(
         yield f"{feature.name}=(rarer)", (codes > 0) & ~np.isin(codes, shown)
 
 
-def _by_history(
-    lengths: Int64[np.ndarray, " queries"],
-) -> list[tuple[str, str, Bool[np.ndarray, " queries"]]]:
-    slices = [("new_users", "users without any known event", lengths == 0)]
+def _by_history(lengths: Int64[np.ndarray, " queries"]) -> list[Slice]:
+    slices = [Slice("new_users", "users without any known event", lengths == 0)]
     for low, high in zip(HISTORY_BOUNDS, (*HISTORY_BOUNDS[1:], None), strict=True):
         if high is None:
             name, rows = f"history={low}+", lengths >= low
         else:
             name, rows = f"history={low}-{high - 1}", (lengths >= low) & (lengths < high)
-        slices.append((name, f"users with {name[8:]} known events", rows))
+        slices.append(Slice(name, f"users with {name[8:]} known events", rows))
     return slices
 
 
@@ -135,14 +132,21 @@ def _by_target(window: Window) -> list[Slice]:
     counts[: len(window.item_counts)] = window.item_counts
     band = popularity_bands(counts)[items]
     heard = window.targets_heard()
-    slices = [
-        Slice("repeat", "targets that the user had before the cutoff", heard),
-        Slice("discovery", "targets that the user had never had", ~heard),
+    kinds = [
+        ("repeat", "targets that the user had before the cutoff", heard),
+        ("discovery", "targets that the user had never had", ~heard),
     ]
     previous = 0.0
     for number, (name, share) in enumerate(BANDS):
-        part = f"the items with {'the first' if not number else 'the next'} "
+        part = f"the items with {'the next' if number else 'the first'} "
         part += f"{share - previous:.0%} of the plays"
-        slices.append(Slice(name, f"targets among {part}", band == number))
+        kinds.append((name, f"targets among {part}", band == number))
         previous = share
-    return [*slices, Slice("cold_items", "targets that nobody had before the cutoff", band == -1)]
+    kinds.append(("cold_items", "targets that nobody had before the cutoff", band == -1))
+    query_of = window.targets.query_rows()
+    slices = []
+    for name, description, wanted in kinds:
+        queries = np.zeros(len(window.queries), bool)
+        queries[query_of[wanted]] = True
+        slices.append(Slice(name, description, queries, wanted))
+    return slices

@@ -23,7 +23,7 @@ from antiphon.prepared import Events, Prepared
 from antiphon.queries import Queries, Targets, queries_of_window
 from antiphon.schema import Schema
 
-__all__ = ["Window", "held_out_window", "validation_window"]
+__all__ = ["Window", "held_out_window", "of_least_hash", "validation_window"]
 
 ROWS_AT_ONCE = 4_000_000
 
@@ -127,6 +127,14 @@ def validation_window(prepared: Prepared, section: EvaluateSection) -> Window:
     )
 
 
+def of_least_hash(
+    user_key: Int64[np.ndarray, " queries"], count: int
+) -> Bool[np.ndarray, " queries"]:
+    """Whether a query's user is among the `count` users whose keys have the least hashes."""
+    users = np.unique(user_key)
+    return np.isin(user_key, users[np.argsort(_hash(users), kind="stable")[:count]])
+
+
 def _window(
     name: str,
     events: Events,
@@ -145,7 +153,7 @@ def _window(
     if section.protocol == "yambda-paper":
         window = window.take(queries.user_number > 0)
     if section.max_users is not None:
-        window = window.take(_chosen(window.queries.user_key, section.max_users))
+        window = window.take(of_least_hash(window.queries.user_key, section.max_users))
     if not len(window.queries):
         raise EvaluationError(
             f"the {name} window has no targets to judge by",
@@ -164,12 +172,6 @@ def _check_query_by(names: Sequence[str] | None, schema: Schema) -> None:
                 received=name,
                 allowed=", ".join(schema.context_names()) or "none: the log has no context",
             )
-
-
-def _chosen(user_key: Int64[np.ndarray, " queries"], count: int) -> Bool[np.ndarray, " queries"]:
-    """Whether a query's user is among the `count` users of least hash."""
-    users = np.unique(user_key)
-    return np.isin(user_key, users[np.argsort(_hash(users), kind="stable")[:count]])
 
 
 def _hash(keys: Int64[np.ndarray, " keys"]) -> np.ndarray:
