@@ -1,0 +1,87 @@
+"""Which table rows a batch touches, each once; and what the candidate tower needs of its items."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int32, Shaped
+
+from antiphon.catalogue import Catalogue
+from antiphon.schema import FittedCategorical
+
+__all__ = ["ItemInputs", "RowFinder"]
+
+
+class RowFinder:
+    """Finds the distinct rows of a table that a batch touches, in O(batch) time.
+
+    Args:
+        rows: rows of the table.
+        capacity: how many distinct rows a batch may touch.
+        devices: the capacity is rounded up so that this many devices can share it evenly.
+    """
+
+    def __init__(self, rows: int, capacity: int, devices: int = 1) -> None:
+        unit = 8 * devices
+        self.rows = rows
+        self.capacity = -(-capacity // unit) * unit
+        self._place = np.zeros(rows, np.int32)
+
+    def find(
+        self, ids: Int32[np.ndarray, " ids"]
+    ) -> tuple[Int32[np.ndarray, " capacity"], Int32[np.ndarray, " ids"]]:
+        """The distinct ids, padded with `rows`, and where in them each id stands."""
+        # Of equal ids the last one written wins: it alone finds its own place again.
+        order = np.arange(len(ids), dtype=np.int32)
+        self._place[ids] = order
+        distinct = ids[self._place[ids] == order]
+        self._place[distinct] = order[: len(distinct)]
+        padded = np.full(self.capacity, self.rows, np.int32)
+        padded[: len(distinct)] = distinct
+        return padded, self._place[ids]
+
+
+class ItemInputs:
+    """Gathers the features of a list of items in the form that `CandidateTower` reads.
+
+    Args:
+        catalogue: the corpus.
+        capacity: how many items a list has at most.
+        devices: see `RowFinder`.
+    """
+
+    def __init__(self, catalogue: Catalogue, capacity: int, devices: int = 1) -> None:
+        self.catalogue = catalogue
+        self._values = {
+            f.name: RowFinder(
+                f.cardinality + 1, min(f.cardinality + 1, capacity * f.max_values), devices
+            )
+            for f in catalogue.fitted
+            if isinstance(f, FittedCategorical)
+        }
+
+    def of(
+        self, rows: Int32[np.ndarray, " items"]
+    ) -> tuple[dict[str, Shaped[np.ndarray, "items ..."]], dict[str, Int32[np.ndarray, " values"]]]:
+        """Features by name, and the rows to read of the table of each categorical feature.
+
+        Args:
+            rows: item numbers; those past the table's end are padding and read as number 0.
+
+        Returns:
+            Categorical features are places in the rows to read, [items, max_values], -1 for
+            none; all others are float32 as in schema.py. `log_popularity` is there too.
+        """
+        known = np.where(rows < self.catalogue.rows, rows, 0)
+        items: dict[str, np.ndarray] = {"log_popularity": self.catalogue.log_popularity[known]}
+        value_rows: dict[str, np.ndarray] = {}
+        for name, values in self.catalogue.features.items():
+            taken = np.asarray(values[known])
+            if name in self._values:
+                codes = taken.reshape(len(known), -1).astype(np.int32)
+                value_rows[f"item.{name}"], places = self._values[name].find(codes.ravel())
+                used = codes > 0
+                used[:, 0] |= ~used.any(axis=1)  # no value at all: the unknown one
+                items[name] = np.where(used, places.reshape(codes.shape), -1).astype(np.int32)
+            else:
+                items[name] = taken.astype(np.float32)
+        return items, value_rows

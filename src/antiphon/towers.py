@@ -1,0 +1,257 @@
+"""The query tower and the candidate tower.
+
+Both end in a vector whose dot product is the score:
+
+    query      [ unit vector / temperature | weight of popularity ]
+    candidate  [ unit vector               | log popularity       ]
+
+so that popularity, weighted by the context, is one more dimension of an ordinary dot product.
+
+Shapes below: q queries (a user at a moment), t contexts of each (training asks several at once),
+l past events, w the width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import keras
+from jaxtyping import Array, Float32, Int32, Shaped
+
+from antiphon.history import AGE_BUCKETS
+from antiphon.schema import (
+    FittedCategorical,
+    FittedCyclic,
+    FittedFeature,
+    FittedNumeric,
+    FittedVector,
+)
+
+__all__ = ["CandidateTower", "FeatureEncoder", "QueryTower"]
+
+HARMONICS = 3
+CONTEXT_WIDTH = 16
+HEADS = 4
+
+
+class FeatureEncoder(keras.layers.Layer):
+    """One feature as a vector; missing values have a trained vector of their own.
+
+    Categorical features enter through a small dense table (large ones, of items, are
+    embedding tables outside this layer); the other kinds through a projection.
+    """
+
+    def __init__(self, feature: FittedFeature, width: int) -> None:
+        super().__init__(name=f"feature_{feature.name}")
+        self.feature = feature
+        self.width = width
+        match feature:
+            case FittedCategorical(cardinality=cardinality):
+                self.inputs = cardinality + 1
+            case FittedCyclic():
+                self.inputs = 2 * HARMONICS + 1
+            case FittedNumeric():
+                self.inputs = 2
+            case FittedVector(size=size):
+                self.inputs = size + 1
+        deviation = 1.0 if isinstance(feature, FittedCategorical) else self.inputs**-0.5
+        self.table = self.add_weight(
+            name="table",
+            shape=(self.inputs, width),
+            initializer=keras.initializers.RandomNormal(stddev=deviation),
+        )
+        self.built = True
+
+    def call(self, values: Shaped[Array, "*batch"]) -> Float32[Array, "*out"]:
+        """Encode raw values, whose form schema.py defines, to vectors of `width`."""
+        table = self.table.value
+        match self.feature:
+            case FittedCategorical():
+                return jnp.take(table, values, axis=0, mode="fill", fill_value=0.0)
+            case FittedCyclic(period=period):
+                steps = 2 * math.pi / period * jnp.arange(1, HARMONICS + 1, dtype=jnp.float32)
+                angles = values[..., None] * steps
+                known = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+                return _project(known, jnp.isnan(values), table)
+            case FittedNumeric():
+                return _project(values[..., None], jnp.isnan(values), table)
+            case FittedVector():
+                return _project(values, jnp.isnan(values[..., 0]), table)
+
+
+def _project(
+    known: Float32[Array, "*batch inputs"],
+    missing: Shaped[Array, "*batch"],
+    table: Float32[Array, "rows width"],
+) -> Float32[Array, "*batch width"]:
+    """Known values through all rows of the table but the last, which is for missing ones."""
+    flag = missing[..., None].astype(jnp.float32)
+    return jnp.concatenate([jnp.where(missing[..., None], 0.0, known), flag], axis=-1) @ table
+
+
+class ContextEncoder(keras.layers.Layer):
+    """All context features side by side, and a constant (there may be no feature at all)."""
+
+    def __init__(self, features: Sequence[FittedFeature]) -> None:
+        super().__init__(name="context")
+        self.encoders = [FeatureEncoder(feature, CONTEXT_WIDTH) for feature in features]
+        self.width = 1 + CONTEXT_WIDTH * len(self.encoders)
+        self.built = True
+
+    def call(
+        self, context: Mapping[str, Shaped[Array, "..."]], shape: tuple[int, ...]
+    ) -> Float32[Array, "*batch context_width"]:
+        """Encode contexts of the given batch shape."""
+        parts = [jnp.ones((*shape, 1), jnp.float32)]
+        parts += [encoder(context[encoder.feature.name]) for encoder in self.encoders]
+        return jnp.concatenate(parts, axis=-1)
+
+
+class CandidateTower(keras.layers.Layer):
+    """Item embedding plus projected content: an item nobody played has an embedding too."""
+
+    def __init__(self, features: Sequence[FittedFeature], width: int) -> None:
+        super().__init__(name="candidate_tower")
+        self.width = width
+        self.tabled = [f.name for f in features if isinstance(f, FittedCategorical)]
+        self.encoders = [
+            FeatureEncoder(feature, width)
+            for feature in features
+            if not isinstance(feature, FittedCategorical)
+        ]
+        self.built = True
+
+    def call(
+        self,
+        item_rows: Float32[Array, "items width"],
+        value_rows: Mapping[str, Float32[Array, "values width"]],
+        items: Mapping[str, Shaped[Array, "items ..."]],
+    ) -> Float32[Array, "items width"]:
+        """Unit vectors of items.
+
+        Args:
+            item_rows: the items' own embeddings.
+            value_rows: embeddings of the values of each categorical feature, by name.
+            items: features; categorical ones are places in `value_rows`, -1 for none.
+        """
+        vector = item_rows
+        for name in self.tabled:
+            places = items[name]
+            used = (places >= 0).astype(jnp.float32)
+            taken = jnp.take(value_rows[name], jnp.maximum(places, 0), axis=0)
+            count = jnp.maximum(jnp.sum(used, axis=1, keepdims=True), 1.0)
+            vector = vector + jnp.sum(taken * used[..., None], axis=1) / count
+        for encoder in self.encoders:
+            vector = vector + encoder(items[encoder.feature.name])
+        return _unit(vector)
+
+
+class QueryTower(keras.layers.Layer):
+    """User, context, and the history attended to under the context.
+
+    The context asks; a past event answers with its item, the context it happened in and its age.
+    One more, empty answer can be chosen: a learned amount of "nothing" in the past. What the heads
+    bring is summed under weights that the context chooses (so an untrained tower already looks for
+    items like those of the past) and corrected by a small network that the context modulates.
+    """
+
+    def __init__(self, features: Sequence[FittedFeature], width: int, temperature: float) -> None:
+        super().__init__(name="query_tower")
+        self.width = width
+        self.context = ContextEncoder(features)
+        key_width = width + self.context.width + AGE_BUCKETS
+        small = keras.initializers.RandomNormal(stddev=0.02)
+        self.ask = keras.layers.Dense(HEADS * key_width, kernel_initializer=small, name="ask")
+        self.nothing = keras.layers.Dense(HEADS, kernel_initializer=small, name="nothing")
+        self.mix = keras.layers.Dense(
+            HEADS + 1, kernel_initializer=small, bias_initializer="ones", name="mix"
+        )
+        self.hidden = keras.layers.Dense(2 * width, name="hidden")
+        self.modulate = keras.layers.Dense(2 * width, kernel_initializer=small, name="modulate")
+        self.output_layer = keras.layers.Dense(width, kernel_initializer=small, name="output")
+        self.popularity = keras.layers.Dense(
+            1, kernel_initializer=small, bias_initializer="ones", name="popularity"
+        )
+        self.log_scale = self.add_weight(
+            name="log_scale",
+            shape=(),
+            initializer=keras.initializers.Constant(-math.log(temperature)),
+        )
+        for layer, inputs in (
+            (self.ask, self.context.width),
+            (self.nothing, self.context.width),
+            (self.mix, self.context.width),
+            (self.hidden, (HEADS + 1) * width + self.context.width),
+            (self.modulate, self.context.width),
+            (self.output_layer, 2 * width),
+            (self.popularity, self.context.width),
+        ):
+            layer.build((None, inputs))
+        self.built = True
+
+    def call(
+        self,
+        user: Float32[Array, "q w"],
+        history: Float32[Array, "q l w"],
+        history_age: Int32[Array, "q l"],
+        history_context: Mapping[str, Shaped[Array, "q l ..."]],
+        context: Mapping[str, Shaped[Array, "q t ..."]],
+        contexts: int,
+    ) -> Float32[Array, "q t w_and_one"]:
+        """Query embeddings.
+
+        Args:
+            user: user embeddings.
+            history: unit vectors of the items of past events.
+            history_age: age buckets; -1 where there is no event.
+            history_context: the context of each past event.
+            context: the contexts to ask under.
+            contexts: how many (t).
+        """
+        queries, _, width = history.shape
+        asked = self.context(context, shape=(queries, contexts))
+        brought = self._attend(asked, history, history_age, history_context)
+        parts = jnp.concatenate(
+            [brought, jnp.broadcast_to(user[:, None, None, :], (queries, contexts, 1, width))],
+            axis=2,
+        )
+        summed = jnp.einsum("qthw,qth->qtw", parts, self.mix(asked))
+        flat = parts.reshape(queries, contexts, (HEADS + 1) * width)
+        hidden = jax.nn.gelu(self.hidden(jnp.concatenate([flat, asked], axis=-1)))
+        hidden = hidden * (1.0 + self.modulate(asked))
+        vector = _unit(summed + self.output_layer(hidden))
+        return jnp.concatenate(
+            [vector * jnp.exp(self.log_scale.value), self.popularity(asked)], axis=-1
+        )
+
+    def _attend(
+        self,
+        asked: Float32[Array, "q t c"],
+        history: Float32[Array, "q l w"],
+        age: Int32[Array, "q l"],
+        happened: Mapping[str, Shaped[Array, "q l ..."]],
+    ) -> Float32[Array, "q t heads w"]:
+        queries, length, width = history.shape
+        if length == 0:
+            return jnp.zeros((queries, asked.shape[1], HEADS, width), jnp.float32)
+        key = jnp.concatenate(
+            [
+                history,
+                self.context(happened, shape=(queries, length)),
+                jax.nn.one_hot(age, AGE_BUCKETS, dtype=jnp.float32),
+            ],
+            axis=-1,
+        )
+        question = self.ask(asked).reshape(queries, -1, HEADS, key.shape[-1])
+        logits = jnp.einsum("qthk,qlk->qthl", question, key)
+        logits = jnp.where((age >= 0)[:, None, None, :], logits, -jnp.inf)
+        nothing = self.nothing(asked)[..., None]
+        weights = jax.nn.softmax(jnp.concatenate([logits, nothing], axis=-1), axis=-1)
+        return jnp.einsum("qthl,qlw->qthw", weights[..., :-1], history)
+
+
+def _unit(vector: Float32[Array, "... width"]) -> Float32[Array, "... width"]:
+    return vector * jax.lax.rsqrt(jnp.sum(vector * vector, axis=-1, keepdims=True) + 1e-12)

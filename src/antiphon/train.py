@@ -1,0 +1,225 @@
+"""STAGE  prepared log -> trained model.
+
+model/
+  tables/NAME.npy               embedding tables: user, item, item.FEATURE
+  tables/NAME.accumulator.npy   their Adagrad accumulators
+  dense.npz                     all other weights, by path
+  candidates.npy                candidate embeddings by item number, log popularity last
+  training.json                 loss beside chance, step by step
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import jax
+import keras
+import numpy as np
+from jaxtyping import Int64
+
+from antiphon.artifacts import write_json, write_stage
+from antiphon.batches import Batch, Batches, prefetch
+from antiphon.catalogue import Catalogue
+from antiphon.config import Config
+from antiphon.embedding import read_rows
+from antiphon.errors import NonFiniteError, NotLearningError
+from antiphon.model import TwoTower
+from antiphon.prepared import Events, Prepared
+from antiphon.rows import ItemInputs
+
+__all__ = ["Training", "train", "train_model", "training_inputs"]
+
+Progress = Callable[[int, int, str], None]
+
+CHUNK_ITEMS = 8192
+# how far below chance, in nats, the average loss must come to count as learning
+MARGIN = 0.05
+
+
+def training_inputs(config: Config) -> object:
+    """What determines the result, besides the prepared log."""
+    return {
+        "model": config.model.model_dump(mode="json"),
+        "train": config.train.model_dump(mode="json"),
+        "test_days": config.split.test_days,
+    }
+
+
+def train(config: Config, prepared: Prepared, out: Path, progress: Progress | None = None) -> None:
+    """Train on all events of the prepared log and write the model's folder.
+
+    Raises:
+        NotLearningError: the loss is still at chance after `train.chance_steps` steps.
+        NonFiniteError: the loss became NaN or infinite.
+    """
+    inputs = {"prepared": prepared.stage}
+    with write_stage(out, made_from=training_inputs(config), inputs=inputs) as folder:
+        model, catalogue, training = train_model(
+            config, prepared, prepared.events, prepared.item_counts(), progress
+        )
+        save(model, catalogue, training, folder)
+
+
+@dataclass
+class Training:
+    """What happened: the mean loss and chance of every `every` steps, in nats."""
+
+    steps: int
+    examples: int = 0
+    seconds: float = 0.0
+    input_seconds: float = 0.0
+    loss: list[float] = field(default_factory=list)
+    chance: list[float] = field(default_factory=list)
+    step: list[int] = field(default_factory=list)
+
+
+def train_model(
+    config: Config,
+    prepared: Prepared,
+    events: Events,
+    counts: Int64[np.ndarray, " items"],
+    progress: Progress | None = None,
+) -> tuple[TwoTower, Catalogue, Training]:
+    """Train on the events in sight, on all devices that JAX sees.
+
+    Args:
+        config: the sections `model`, `train` and `split` are used.
+        prepared: the log.
+        events: those of its training events that may be known.
+        counts: how often each item number occurs among them.
+        progress: called with step, steps and a few words, now and then.
+    """
+    catalogue = Catalogue.of(prepared, counts)
+    devices = jax.devices()
+    batches = Batches(
+        events,
+        catalogue,
+        prepared.schema,
+        config.model,
+        config.train,
+        horizon_s=prepared.schema.held_out_end_s - prepared.schema.held_out_start_s,
+        devices=len(devices),
+    )
+    steps = max(1, round(config.train.epochs * batches.steps_per_epoch))
+    training = Training(steps)
+    watch = _Watch(training, config.train.chance_steps, progress)
+    distribution = keras.distribution.DataParallel(devices=devices) if len(devices) > 1 else None
+    with _distributed(distribution):
+        model = TwoTower(prepared.schema, config.model, config.train)
+        model.fit(
+            watch.timed(prefetch(batches, 0, steps)),
+            steps_per_epoch=steps,
+            epochs=1,
+            shuffle=False,
+            verbose=0,
+            callbacks=[watch],
+        )
+    training.examples = steps * batches.queries * config.train.targets_per_query
+    return model, catalogue, training
+
+
+class _Watch(keras.callbacks.Callback):
+    """Keeps the losses, reports progress, and stops a run that goes nowhere."""
+
+    # Keras then calls back from its own thread and doesn't wait for every step's result.
+    async_safe = True
+
+    def __init__(self, training: Training, chance_steps: int, progress: Progress | None) -> None:
+        super().__init__()
+        self.training = training
+        self.chance_steps = min(chance_steps, training.steps)
+        self.progress = progress
+        self.every = max(1, min(50, training.steps // 20))
+        self._recent: list[tuple[float, float]] = []
+        self._started = time.perf_counter()
+
+    def timed(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch]]:
+        """Count the time that training waits for its next batch."""
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            self.training.input_seconds += time.perf_counter() - asked
+            if batch is None:
+                return
+            yield (batch,)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        step, loss = batch + 1, float(logs["loss"])
+        if not math.isfinite(loss):
+            raise NonFiniteError(
+                f"the loss became {loss} at step {step}",
+                hint="lower train.learning_rate or train.dense_learning_rate; look for extreme "
+                "values in numeric or vector features",
+            )
+        self._recent.append((loss, float(logs["chance"])))
+        if step % self.every == 0 or step == self.training.steps:
+            self._report(step)
+        if step == self.chance_steps:
+            self._check_learning(step)
+
+    def _report(self, step: int) -> None:
+        loss, chance = np.mean(self._recent, axis=0)
+        self._recent.clear()
+        self.training.step.append(step)
+        self.training.loss.append(float(loss))
+        self.training.chance.append(float(chance))
+        self.training.seconds = time.perf_counter() - self._started
+        if self.progress:
+            self.progress(step, self.training.steps, f"loss {loss:.3f}, chance {chance:.3f}")
+
+    def _check_learning(self, step: int) -> None:
+        loss, chance = self.training.loss[-1], self.training.chance[-1]
+        if loss > chance - MARGIN:
+            raise NotLearningError(
+                f"after {step} steps the loss has not left chance",
+                received=f"loss {loss:.4f}, chance {chance:.4f}",
+                allowed=f"a loss below chance by {MARGIN} at least",
+                hint="raise train.learning_rate, check that log.positive selects what people "
+                "chose, or give it more steps with train.chance_steps",
+            )
+
+
+def save(model: TwoTower, catalogue: Catalogue, training: Training, folder: Path) -> None:
+    """Write a trained model into an empty folder."""
+    (folder / "tables").mkdir()
+    for name, layer in model.tables.items():
+        np.save(folder / "tables" / f"{name}.npy", np.asarray(layer.table.value))
+        np.save(folder / "tables" / f"{name}.accumulator.npy", np.asarray(layer.accumulator.value))
+    weights = {v.path: np.asarray(v.value) for v in model.trainable_variables}
+    np.savez(folder / "dense.npz", allow_pickle=False, **weights)
+    _save_candidates(model, catalogue, folder / "candidates.npy")
+    write_json(folder / "training.json", asdict(training))
+
+
+def _save_candidates(model: TwoTower, catalogue: Catalogue, path: Path) -> None:
+    """Embed the corpus chunk by chunk into a file, so that it is never in memory whole."""
+    width = model.candidate_tower.width
+    out = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.float32, shape=(catalogue.rows, width + 1)
+    )
+    inputs = ItemInputs(catalogue, CHUNK_ITEMS)
+    embed = jax.jit(
+        lambda tables, rows, items: model.candidates(
+            {name: read_rows(tables[name], rows[name]) for name in tables}, items
+        )
+    )
+    tables = {name: t.table.value for name, t in model.tables.items() if name != "user"}
+    for start in range(0, catalogue.rows, CHUNK_ITEMS):
+        numbers = np.arange(start, start + CHUNK_ITEMS, dtype=np.int32)
+        items, value_rows = inputs.of(numbers)
+        vectors = np.asarray(embed(tables, {"item": numbers, **value_rows}, items))
+        end = min(start + CHUNK_ITEMS, catalogue.rows)
+        out[start:end, :width] = vectors[: end - start]
+        out[start:end, width] = catalogue.log_popularity[start:end]
+    out.flush()
+
+
+@contextlib.contextmanager
+def _distributed(distribution: keras.distribution.DataParallel | None) -> Iterator[None]:
+    with distribution.scope() if distribution else contextlib.nullcontext():
+        yield
