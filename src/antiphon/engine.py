@@ -1,0 +1,205 @@
+"""The SQL engine of the prepare stage: DuckDB, and the only module that knows it.
+
+Everything else writes SQL that other engines have too (Spark, with `"` as the quote of names), so
+that the same text can run on a cluster. What differs between engines is here: opening files,
+settings, fetching, the names of types, the few functions without a common spelling, and errors.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import duckdb
+import pyarrow as pa
+
+from antiphon.errors import AntiphonError, ConfigError, LogError, did_you_mean
+
+__all__ = ["Engine", "TypeKind", "quote", "seconds_of_timestamp", "split_text", "type_kind"]
+
+TypeKind = Literal["whole", "text", "float", "boolean", "list", "time", "other"]
+
+_WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT"} | {
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+}
+
+# What the process needs beside the engine's own buffers: Python with numpy, pyarrow and DuckDB's
+# code is about 150 MB, and what the engine allocates past its limit grows with the limit.
+_RESERVED_BYTES = 280 * 2**20
+_LEAST_BYTES = 128 * 2**20
+_SHARE = 0.7
+
+
+def quote(name: str) -> str:
+    """A column's name as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def seconds_of_timestamp(expression: str) -> str:
+    """SQL for the seconds since 1970 of a timestamp or date, with their fraction."""
+    return f"epoch({expression})"
+
+
+def split_text(expression: str, separator: str) -> str:
+    """SQL that makes one row of each part of a text."""
+    return f"unnest(string_split({expression}, '{separator.replace(chr(39), chr(39) * 2)}'))"
+
+
+def type_kind(type_name: str) -> TypeKind:
+    """What a column's type means to us."""
+    if type_name.endswith("]"):
+        return "list"
+    if type_name in _WHOLE:
+        return "whole"
+    if type_name in {"VARCHAR", "UUID"} or type_name.startswith("ENUM"):
+        return "text"
+    if type_name in {"FLOAT", "DOUBLE", "HUGEINT", "UHUGEINT"} or type_name.startswith("DECIMAL"):
+        return "float"
+    if type_name == "BOOLEAN":
+        return "boolean"
+    return "time" if type_name.startswith(("TIMESTAMP", "DATE")) else "other"
+
+
+class Engine:
+    """A DuckDB database in a folder of its own.
+
+    Args:
+        folder: an existing folder for tables and for what doesn't fit in memory.
+        memory_bytes: what the whole process may use; the engine gets what Python leaves.
+        threads: by default all cores.
+    """
+
+    def __init__(self, folder: Path, memory_bytes: int, threads: int | None = None) -> None:
+        self.memory_bytes = max(_LEAST_BYTES, int((memory_bytes - _RESERVED_BYTES) * _SHARE))
+        settings: dict[str, str] = {
+            "memory_limit": f"{self.memory_bytes // 1000}KB",
+            "temp_directory": str(folder / "spill"),
+            "preserve_insertion_order": "false",
+            "autoinstall_known_extensions": "false",
+        }
+        if threads is not None:
+            settings["threads"] = str(threads)
+        self._database = duckdb.connect(str(folder / "tables.duckdb"), config=settings)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    def scan(self, paths: Sequence[Path], kind: Literal["parquet", "csv"]) -> str:
+        """SQL for the rows of files that have the same columns."""
+        names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+        if kind == "parquet":
+            return f"read_parquet([{names}])"
+        return f"read_csv([{names}], header = true, sample_size = -1)"  # types from all rows
+
+    def run(self, sql: str) -> None:
+        """Run a statement."""
+        with _explained():
+            self._database.execute(sql)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """A small result."""
+        with _explained():
+            return list(self._database.execute(sql).fetchall())
+
+    def in_order(self, sql: str) -> list[tuple[Any, ...]]:
+        """A small result of a statement that counts rows as they come in the files (slow)."""
+        self.run("SET threads = 1; SET preserve_insertion_order = true")
+        return self.rows(sql)
+
+    def batches(self, sql: str, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
+        """A large result, about `rows` rows at a time."""
+        with _explained():
+            yield from self._database.sql(sql).to_arrow_reader(rows)
+
+    def table(self, sql: str) -> pa.Table:
+        """A result as one Arrow table."""
+        with _explained():
+            return self._database.sql(sql).to_arrow_table()
+
+    def load(self, name: str, table: pa.Table) -> None:
+        """Store an Arrow table as a table."""
+        with _explained():
+            self._database.register("_loading", table)
+            self._database.execute(f"CREATE TABLE {quote(name)} AS SELECT * FROM _loading")
+            self._database.unregister("_loading")
+
+    def columns(self, relation: str) -> dict[str, str]:
+        """Names and types of a relation's columns."""
+        rows = self.rows(f"DESCRIBE SELECT * FROM {relation}")
+        return {str(row[0]): str(row[1]) for row in rows}
+
+    def check(self, expression: str, relation: str, key: str) -> str:
+        """The type of an SQL expression over one row of a relation.
+
+        Raises:
+            ConfigError: it isn't SQL over these columns; `key` says where it was written.
+        """
+        try:
+            # as a condition, too: there an engine refuses what looks beyond its own row
+            described = self._database.execute(
+                f"DESCRIBE SELECT ({expression}\n) AS checked FROM {relation} "
+                f"WHERE ({expression}\n) IS NOT NULL"
+            ).fetchall()
+        except (duckdb.IOException, duckdb.OutOfMemoryException):
+            raise
+        except duckdb.Error as error:
+            columns = tuple(self.columns(relation))
+            unknown = re.search(r'Referenced column "(.+?)" not found', str(error))
+            raise ConfigError(
+                f"{key} isn't SQL over the columns of its file: {_first_line(error)}",
+                received=expression,
+                allowed=f"the columns {', '.join(columns)}",
+                hint=did_you_mean(unknown[1], columns) if unknown else None,
+            ) from None
+        if len(described) != 1:
+            raise ConfigError(f"{key} must be one SQL expression", received=expression)
+        return str(described[0][1])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """DuckDB's errors as ours; a full disk as the OSError that it is."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        if "max_temp_directory_size" in str(error):
+            raise OSError(errno.ENOSPC, "no space left for temporary files") from error
+        raise ConfigError(
+            "prepare.memory_limit is too small for this log",
+            received=_first_line(error),
+            hint="raise it, as in --set prepare.memory_limit=4GiB, or set prepare.threads = 1",
+        ) from error
+    except duckdb.Error as error:
+        text = str(error)
+        if "No space left" in text or "File too large" in text or "Could not write" in text:
+            raise OSError(errno.ENOSPC, _first_line(error)) from error
+        raise _log_error(error) from error
+
+
+def _log_error(error: duckdb.Error) -> AntiphonError:
+    what = {
+        duckdb.ConversionException: "a value of the log can't be converted",
+        duckdb.IOException: "a file can't be read",
+        duckdb.InvalidInputException: "a file or value isn't as expected",
+    }.get(type(error), "the log can't be read as the config says")
+    return LogError(what, received=_first_line(error))

@@ -1,0 +1,215 @@
+"""A log as a relation: its columns, what is positive, what is a target.
+
+The relation `log` has one row for each row of the files that `log.where` lets exist and whose user
+is in the sample: `user_id`, `item_id` (as in the files), `timestamp_s`, `is_positive`, `is_target`
+and `context_0`, `context_1`, ... (raw values, in the order of the config).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from antiphon.columns import check_feature, column_of
+from antiphon.config import Config, LogSection
+from antiphon.engine import Engine, quote, seconds_of_timestamp, type_kind
+from antiphon.errors import ConfigError, LogError
+from antiphon.files import find_files
+from antiphon.split import DAY_S, utc
+
+__all__ = ["Log", "context_column", "open_log"]
+
+_DIVISORS = {"s": 1, "ms": 1000, "us": 1_000_000}
+
+
+@dataclass(frozen=True)
+class Log:
+    """The log as the engine's relation `log`.
+
+    `rows`, `first_s` and `last_s` are of all rows that exist, whether or not in the sample;
+    `item_type` is the SQL type of `item_id`.
+    """
+
+    rows: int
+    first_s: int
+    last_s: int
+    item_type: str
+
+
+def context_column(number: int) -> str:
+    """The column of the relations that holds a context feature."""
+    return f"context_{number}"
+
+
+def open_log(engine: Engine, config: Config) -> Log:
+    """Make the relation `log` and check the log's columns.
+
+    Raises:
+        ConfigError: a file, column or expression of the config doesn't fit the files.
+        LogError: no rows, ids or times that are null, times in the future, damaged files.
+    """
+    section = config.log
+    files = find_files(section.events, "log.events")
+    source = _with_derived(engine, engine.scan(files.paths, files.kind), section)
+    columns = engine.columns(source)
+    user = column_of(columns, section.user, "log.user")
+    item = column_of(columns, section.item, "log.item")
+    column_of(columns, section.time, "log.time")
+    kinds = [_id_kind(columns, name) for name in ((section.user, "user"), (section.item, "item"))]
+    seconds = _seconds(columns, section)
+    for key in ("where", "positive", "target"):
+        if (expression := getattr(section, key)) is not None:
+            engine.check(expression, source, f"log.{key}")
+    contexts = []
+    for number, feature in enumerate(config.features.context):
+        check_feature(engine, feature, source, f"features.context.{feature.name}")
+        contexts.append(f"({feature.expression}\n) AS {context_column(number)}")
+    ids = [
+        f"{_id(column, kind)} AS {name}"
+        for column, kind, name in zip((user, item), kinds, ("user_id", "item_id"), strict=True)
+    ]
+    target = _condition(section.positive)
+    if section.target is not None:
+        target += f" AND {_condition(section.target)}"
+    selected = [
+        *ids,
+        f"{seconds} AS timestamp_s",
+        f"{_condition(section.positive)} AS is_positive",
+        f"({target}) AS is_target",
+        *contexts,
+    ]
+    existing = f"{source} AS existing WHERE {_condition(section.where)}"
+    rows, first_s, last_s = _check_rows(engine, section, existing, seconds)
+    engine.run(
+        f"CREATE VIEW log AS SELECT {', '.join(selected)} FROM {existing}"
+        + _in_sample(user, section.sample_users)
+    )
+    return Log(rows, first_s, last_s, columns[section.item] if kinds[1] == "whole" else "STRING")
+
+
+def _with_derived(engine: Engine, source: str, section: LogSection) -> str:
+    for name, expression in section.derived.items():
+        if name in engine.columns(source):
+            raise ConfigError(
+                f"log.derived.{name} is already a column of the log",
+                received=name,
+                hint="choose another name",
+            )
+        engine.check(expression, source, f"log.derived.{name}")
+        source = f"(SELECT *, ({expression}\n) AS {quote(name)} FROM {source} AS files)"
+    return source
+
+
+def _condition(expression: str) -> str:
+    return f"coalesce(CAST(({expression}\n) AS BOOLEAN), FALSE)"
+
+
+def _in_sample(user: str, share: float) -> str:
+    """A condition that keeps a share of the users, the same ones on any engine.
+
+    The first 32 bits of the MD5 of the id as text, compared as hexadecimal digits.
+    """
+    if share >= 1:
+        return ""
+    limit = f"{math.ceil(share * 2**32):08x}"
+    return f" AND substr(md5(CAST({user} AS STRING)), 1, 8) < '{limit}'"
+
+
+def _id(column: str, kind: str) -> str:
+    return column if kind == "whole" else f"CAST({column} AS STRING)"
+
+
+def _id_kind(columns: dict[str, str], name_and_role: tuple[str, str]) -> str:
+    name, role = name_and_role
+    kind = type_kind(columns[name])
+    if kind not in ("whole", "text"):
+        raise LogError(
+            f"the {role} column {name!r} has the type {columns[name]}",
+            received=f"log.{role} = {name!r}",
+            allowed="whole numbers or text",
+            hint="add a column in [log.derived], as in "
+            f"{role}_id = 'CAST({quote(name)} AS BIGINT)', and name that one",
+        )
+    return kind
+
+
+def _seconds(columns: dict[str, str], section: LogSection) -> str:
+    """SQL for whole seconds."""
+    kind, column = type_kind(columns[section.time]), quote(section.time)
+    if section.time_unit == "timestamp":
+        if kind == "time":
+            return f"CAST(floor({seconds_of_timestamp(column)}) AS BIGINT)"
+        allowed = "a timestamp or date, or another log.time_unit: s, ms, us"
+    else:
+        if kind == "whole" and section.time_unit == "s":
+            return f"CAST({column} AS BIGINT)"
+        if kind in ("whole", "float"):
+            return f"CAST(floor({column} / {_DIVISORS[section.time_unit]}) AS BIGINT)"
+        allowed = "a number"
+        if kind == "time":
+            allowed += ', or log.time_unit = "timestamp"'
+    raise LogError(
+        f"the time column {section.time!r} has the type {columns[section.time]}",
+        received=f"log.time_unit = {section.time_unit!r}",
+        allowed=allowed,
+        hint=None
+        if kind != "text"
+        else "add a column in [log.derived], as in "
+        f"at = 'CAST({column} AS TIMESTAMP)', and name that one",
+    )
+
+
+def _check_rows(
+    engine: Engine, section: LogSection, existing: str, seconds: str
+) -> tuple[int, int, int]:
+    """How many rows exist and the times of the first and last one."""
+    names = (section.user, section.item, section.time)
+    present = ", ".join(f"count({quote(name)})" for name in names)
+    rows, *counts, first_s, last_s = engine.rows(
+        f"SELECT count(*), {present}, min({seconds}), max({seconds}) FROM {existing}"
+    )[0]
+    if rows == 0:
+        raise LogError(
+            "the log has no rows", received=", ".join(section.events), hint="is log.where right?"
+        )
+    for name, count in zip(names, counts, strict=True):
+        if count < rows:
+            _refuse_nulls(engine, existing, name, rows - count)
+    _refuse_future(section, last_s)
+    return rows, first_s, last_s
+
+
+def _refuse_nulls(engine: Engine, existing: str, name: str, missing: int) -> None:
+    # numbered before the condition; one thread, so that the numbers are those in the files
+    source, condition = existing.split(" AS existing WHERE ", 1)
+    numbered = f"(SELECT *, row_number() OVER () AS row_of_log FROM {source} AS files)"
+    found = engine.in_order(
+        f"SELECT row_of_log FROM {numbered} AS existing WHERE {condition} "
+        f"AND {quote(name)} IS NULL ORDER BY row_of_log LIMIT 5"
+    )
+    more = ", ..." if missing > len(found) else ""
+    raise LogError(
+        f"the column {name!r} is null in {missing:,} rows",
+        received="rows " + ", ".join(str(row[0]) for row in found) + more + " (the first is 1)",
+        allowed="a user, an item and a time in every row",
+        hint=f"leave them out with log.where = '{quote(name)} IS NOT NULL', if that is right",
+    )
+
+
+def _refuse_future(section: LogSection, last_s: int) -> None:
+    now_s = time.time()
+    if last_s <= now_s + DAY_S:
+        return
+    hint = "correct them, or leave them out with log.where"
+    for unit, divisor in (("ms", 1000), ("us", 1_000_000)):
+        looks_so = 5 * now_s < last_s and last_s / divisor <= now_s + DAY_S
+        if section.time_unit == "s" and looks_so:
+            hint = f'they look like {unit}: log.time_unit = "{unit}"'
+            break
+    raise LogError(
+        "there are times in the future",
+        received=f"{last_s} s, {utc(last_s)}",
+        allowed=f"up to now, {utc(int(now_s))}",
+        hint=hint,
+    )
