@@ -8,7 +8,7 @@ so that 1, 1.0, "1" and (where the log says 0 and 1) true are one value.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, assert_never
 
 import numpy as np
@@ -110,7 +110,7 @@ def missing_vectors(size: int, rows: int) -> Float32[np.ndarray, "rows size"]:
 
 
 def vectors(
-    feature: FittedVector, values: pa.Array, ids: Sequence[object] | None = None
+    feature: FittedVector, values: pa.Array, ids: pa.Array | None = None
 ) -> tuple[Float32[np.ndarray, "found size"], Shaped[np.ndarray, " found"]]:
     """The vectors of a column of lists that aren't null, and the rows they are in.
 
@@ -138,7 +138,7 @@ def _refuse_vector(
     wrong: Shaped[np.ndarray, " found"],
     rows: Shaped[np.ndarray, " found"],
     sizes: Shaped[np.ndarray, " found"],
-    ids: Sequence[object] | None,
+    ids: pa.Array | None,
 ) -> None:
     if not wrong.any():
         return

@@ -87,7 +87,8 @@ class Engine:
         }
         if threads is not None:
             settings["threads"] = str(threads)
-        self._database = duckdb.connect(str(folder / "tables.duckdb"), config=settings)
+        with _explained():
+            self._database = duckdb.connect(str(folder / "tables.duckdb"), config=settings)
 
     def __enter__(self) -> Engine:
         return self
@@ -160,16 +161,25 @@ class Engine:
             raise
         except duckdb.Error as error:
             columns = tuple(self.columns(relation))
-            unknown = re.search(r'Referenced column "(.+?)" not found', str(error))
             raise ConfigError(
                 f"{key} isn't SQL over the columns of its file: {_first_line(error)}",
                 received=expression,
                 allowed=f"the columns {', '.join(columns)}",
-                hint=did_you_mean(unknown[1], columns) if unknown else None,
+                hint=self._hint(error, expression, columns),
             ) from None
         if len(described) != 1:
             raise ConfigError(f"{key} must be one SQL expression", received=expression)
         return str(described[0][1])
+
+    def _hint(self, error: duckdb.Error, expression: str, columns: Sequence[str]) -> str | None:
+        unknown = re.search(r'Referenced column "(.+?)" not found', str(error))
+        if unknown:
+            return did_you_mean(unknown[1], columns)
+        words = {row[0] for row in self.rows("SELECT keyword_name FROM duckdb_keywords()")}
+        for column in columns:
+            if column.lower() in words and re.search(rf'(?<!")\b{column}\b', expression):
+                return f"{column} is a word of SQL: as a column it is written {quote(column)}"
+        return None
 
 
 def _first_line(error: Exception) -> str:

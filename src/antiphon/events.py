@@ -51,7 +51,10 @@ def open_log(engine: Engine, config: Config) -> Log:
     """
     section = config.log
     files = find_files(section.events, "log.events")
-    source = _with_derived(engine, engine.scan(files.paths, files.kind), section)
+    source = engine.scan(files.paths, files.kind)
+    if not engine.rows(f"SELECT 1 FROM {source} AS files LIMIT 1"):
+        raise _no_rows(section)
+    source = _with_derived(engine, source, section)
     columns = engine.columns(source)
     user = column_of(columns, section.user, "log.user")
     item = column_of(columns, section.item, "log.item")
@@ -170,14 +173,20 @@ def _check_rows(
         f"SELECT count(*), {present}, min({seconds}), max({seconds}) FROM {existing}"
     )[0]
     if rows == 0:
-        raise LogError(
-            "the log has no rows", received=", ".join(section.events), hint="is log.where right?"
-        )
+        raise _no_rows(section)
     for name, count in zip(names, counts, strict=True):
         if count < rows:
             _refuse_nulls(engine, existing, name, rows - count)
     _refuse_future(section, last_s)
     return rows, first_s, last_s
+
+
+def _no_rows(section: LogSection) -> LogError:
+    return LogError(
+        "the log has no rows",
+        received=f"{', '.join(section.events)} where {section.where}",
+        hint="are the files and log.where right?",
+    )
 
 
 def _refuse_nulls(engine: Engine, existing: str, name: str, missing: int) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from antiphon.artifacts import write_json, write_stage
+from antiphon.artifacts import write_json, write_stage, write_text
 from antiphon.config import Config
 from antiphon.engine import Engine
 from antiphon.errors import LogError
@@ -136,7 +136,7 @@ def _write(engine: Engine, config: Config, folder: Path, tell: Callable[[str], N
         validation_start_s=split.validation_start_s,
         gap_s=split.gap_s,
     )
-    (folder / "schema.json").write_text(schema.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "schema.json", schema.model_dump_json(indent=2) + "\n")
     _write_statistics(engine, folder, log, events, held_out, shares)
 
 

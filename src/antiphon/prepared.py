@@ -13,10 +13,13 @@ prepared/
   held_out/                       the targets of the test window, in the same form
     users.parquet, items.parquet  the same columns: new users and cold items, numbered on
   item_features/NAME.npy          one row an item number; row 0 is all missing
+  statistics.json                 counts, and shares of missing values, of what training sees
+  held_out/statistics.json        counts of the whole log and of the test window
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +135,14 @@ class Prepared:
     def item_feature(self, name: str) -> Shaped[np.ndarray, "items ..."]:
         """The encoded feature, one row an item number, memory-mapped."""
         return _map(self.stage.path / "item_features" / f"{name}.npy")
+
+    def statistics(self) -> dict[str, Any]:
+        """Counts and shares of missing values; those of the future under `held_out`."""
+        training, held_out = (
+            json.loads((self.stage.path / name).read_text(encoding="utf-8"))
+            for name in ("statistics.json", "held_out/statistics.json")
+        )
+        return {**training, "held_out": held_out}
 
     def item_counts(self) -> Int64[np.ndarray, " items"]:
         """Training positives of each item number; 0 for number 0."""
