@@ -1,0 +1,133 @@
+"""The k candidates of greatest inner product, exactly, over a whole corpus, in numpy.
+
+Scores of a block of queries are computed a tile of candidates at a time, small enough to stay in
+the cache, and only what beats a bound is looked at again: the k-th best of the candidates seen so
+far, at first of a sample. One comparison and one scan of bits a score is all that selection costs.
+A pool of threads takes blocks; numpy's products and comparisons run side by side.
+
+BLAS may round the score of one pair differently in tiles of different shapes. So bounds are
+loosened by what rounding can do, and whatever passes is scored again in double precision: results
+depend neither on tiles nor on threads, nor on the order of candidates, and equals tie exactly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import Float32
+from threadpoolctl import ThreadpoolController
+
+from antiphon.errors import EvaluationError
+from antiphon.exclusions import Exclusions
+from antiphon.scan import Scan, TopK
+
+__all__ = ["ExactSearch", "processors", "top_k_inner_product"]
+
+BLOCK = 512
+
+_DIVERGED = "the model has diverged: train again with a lower learning rate"
+
+
+def top_k_inner_product(
+    queries: Float32[np.ndarray, "queries width"],
+    candidates: Float32[np.ndarray, "items width"],
+    k: int,
+    *,
+    exclude: Exclusions | None = None,
+) -> TopK:
+    """The best candidates of each query; see `ExactSearch`."""
+    return ExactSearch(candidates).top_k(queries, k, exclude=exclude)
+
+
+class ExactSearch:
+    """A corpus to search.
+
+    Args:
+        candidates: embeddings by item number; row 0, the unknown item, is never listed. May be
+            memory-mapped.
+
+    Raises:
+        EvaluationError: an embedding isn't finite.
+    """
+
+    def __init__(self, candidates: Float32[np.ndarray, "items width"]) -> None:
+        self.candidates = candidates
+        self._longest = _greatest_length(candidates)
+        if not np.isfinite(self._longest):
+            raise EvaluationError("a candidate embedding isn't finite", hint=_DIVERGED)
+
+    def top_k(
+        self,
+        queries: Float32[np.ndarray, "queries width"],
+        k: int,
+        *,
+        exclude: Exclusions | None = None,
+        threads: int | None = None,
+    ) -> TopK:
+        """The best candidates of each query.
+
+        Args:
+            queries: embeddings of the queries.
+            k: length of the lists.
+            exclude: items to leave out, query by query.
+            threads: by default one a processor.
+
+        Returns:
+            Item numbers, best first, and scores. Equal scores are ordered by item number; where
+            there are fewer than k candidates the rest is number 0 and -inf.
+
+        Raises:
+            EvaluationError: an embedding isn't finite, or k isn't positive.
+        """
+        if k < 1:
+            raise EvaluationError(
+                "a list needs at least one place", received=f"k = {k}", allowed=">= 1"
+            )
+        if not np.isfinite(queries).all():
+            raise EvaluationError("a query embedding isn't finite", hint=_DIVERGED)
+        numbers = np.zeros((len(queries), k), np.int32)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        threads = threads or processors()
+        # blocks small enough that every thread has some
+        size = min(BLOCK, max(16, -(-len(queries) // threads)))
+        starts = range(0, len(queries), size)
+        nothing = np.zeros(0, np.int64), np.zeros(0, np.int32)
+
+        def search(start: int) -> None:
+            rows = slice(start, min(start + size, len(queries)))
+            excluded = exclude.pairs(rows, len(self.candidates) - 1) if exclude else nothing
+            scan = Scan(queries[rows], self.candidates, self._longest, k, excluded)
+            numbers[rows], scores[rows] = scan.run()
+
+        if threads == 1 or len(starts) == 1:
+            for start in starts:
+                search(start)
+        else:
+            with _single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
+                for _ in pool.map(search, starts):
+                    pass
+        return numbers, scores
+
+
+def _greatest_length(candidates: Float32[np.ndarray, "items width"]) -> float:
+    """Of any candidate; NaN or infinite if one has such an element."""
+    parts = (candidates[i : i + 65_536] for i in range(0, len(candidates), 65_536))
+    squares = [np.einsum("iw,iw->i", part, part, dtype=np.float64).max() for part in parts]
+    return float(np.sqrt(np.max(squares, initial=0.0)))
+
+
+def processors() -> int:
+    """Those that this process may use, where the system tells."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _single_threaded_blas() -> Iterator[None]:
+    """One thread a product: blocks run side by side, and threads of a product wait for another."""
+    with ThreadpoolController().limit(limits=1, user_api="blas"):
+        yield

@@ -1,0 +1,47 @@
+"""What lists leave out, query by query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int32, Int64, Shaped
+
+from antiphon.prepared import Events
+
+__all__ = ["Exclusions"]
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """Items to leave out: those of query `q` are rows `offsets[q]` to `offsets[q + 1]`.
+
+    In any order, and repeated ones do no harm.
+    """
+
+    offsets: Int64[np.ndarray, " queries_and_one"]
+    item_number: Int32[np.ndarray, " exclusions"]
+
+    @classmethod
+    def heard(cls, events: Events, user_number: Shaped[np.ndarray, " queries"]) -> Exclusions:
+        """Every item of each query's user; user 0, the unknown one, has none."""
+        starts = events.starts[user_number]
+        lengths = events.ends[user_number] - starts
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        rows = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return cls(offsets, np.asarray(events.item_number[rows]))
+
+    def pairs(
+        self, rows: slice, item_count: int
+    ) -> tuple[Int64[np.ndarray, " pairs"], Int32[np.ndarray, " pairs"]]:
+        """(query, item) for some of the queries, by ascending item; queries count from 0.
+
+        Items that aren't in the corpus are left out.
+        """
+        offsets = self.offsets[rows.start : rows.stop + 1]
+        items = self.item_number[offsets[0] : offsets[-1]]
+        query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        inside = (items > 0) & (items <= item_count)
+        query, items = query[inside], items[inside]
+        order = np.argsort(items, kind="stable")
+        return query[order], items[order]

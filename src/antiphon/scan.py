@@ -1,0 +1,163 @@
+"""One pass over a corpus for a block of queries, looking twice only at what may enter their lists.
+
+See `exact_search`, which runs many of them side by side.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int32, Int64
+
+__all__ = ["TILE", "Scan", "TopK"]
+
+TILE = 1024
+SAMPLED = 32
+"""One candidate in so many is looked at first, to find a bound."""
+WAITING = 4
+"""How many of k candidates a row may wait, on average, before bounds are raised."""
+CROWD = 8
+"""How many of k candidates may be too near to tell apart before they are scored exactly."""
+
+TopK = tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]
+
+
+class Scan:
+    """One block of queries against all candidates.
+
+    Each row keeps the items that may still belong to its list, by ascending number, with their
+    rough scores. An item is looked at only if its rough score is above the row's bound.
+    """
+
+    def __init__(
+        self,
+        queries: Float32[np.ndarray, "rows width"],
+        candidates: Float32[np.ndarray, "items width"],
+        longest: float,
+        k: int,
+        excluded: tuple[Int64[np.ndarray, " excluded"], Int32[np.ndarray, " excluded"]],
+    ) -> None:
+        self.queries = np.ascontiguousarray(queries)
+        self.candidates = candidates
+        self.k = k
+        self.excluded_row, self.excluded_item = excluded
+        # a sum of d products errs by at most d rounding errors of |q| |c|; two more for slack
+        unit = float(np.finfo(np.float32).eps)
+        lengths = np.linalg.norm(self.queries.astype(np.float64), axis=1)
+        self.error = (queries.shape[1] + 2) * unit * longest * lengths
+        self.bound = self._first_bounds()
+        self.items = [np.zeros(0, np.int32) for _ in queries]
+        self.rough = [np.zeros(0, np.float32) for _ in queries]
+
+    def run(self) -> TopK:
+        """Scan all candidates, tile by tile, in ascending order of their numbers."""
+        count = len(self.candidates)
+        rows = len(self.queries)
+        scores = np.empty((rows, TILE), np.float32)
+        passes = np.empty((rows, TILE), bool)
+        waiting = _Waiting()
+        for start in range(1, count, TILE):
+            stop = min(start + TILE, count)
+            if stop - start < TILE:
+                scores = np.empty((rows, stop - start), np.float32)
+                passes = np.empty((rows, stop - start), bool)
+            np.matmul(self.queries, self.candidates[start:stop].T, out=scores)
+            first, last = np.searchsorted(self.excluded_item, (start, stop))
+            if first < last:
+                columns = self.excluded_item[first:last] - start
+                scores[self.excluded_row[first:last], columns] = -np.inf
+            np.greater(scores, self.bound[:, None], out=passes)
+            waiting.add(np.flatnonzero(passes), scores, start)
+            if waiting.count > WAITING * self.k * rows:
+                self._absorb(waiting)
+                waiting = _Waiting()
+        self._absorb(waiting)
+        return self._lists()
+
+    def _first_bounds(self) -> Float32[np.ndarray, " rows"]:
+        """From a sample of candidates: the list's last can't be worse than the sample's k-th."""
+        count = len(self.candidates) - 1
+        step = max(1, count // max(count // SAMPLED, 4 * self.k))
+        sample = np.ascontiguousarray(self.candidates[1::step])
+        if len(sample) < self.k:
+            return np.full(len(self.queries), -np.inf, np.float32)
+        scores = self.queries @ sample.T
+        inside = (self.excluded_item - 1) % step == 0
+        scores[self.excluded_row[inside], (self.excluded_item[inside] - 1) // step] = -np.inf
+        kth = np.partition(scores, -self.k, axis=1)[:, -self.k]
+        return _below(kth - 2 * self.error)
+
+    def _absorb(self, waiting: _Waiting) -> None:
+        for row, items, rough in waiting.by_row():
+            items = np.concatenate([self.items[row], items])
+            rough = np.concatenate([self.rough[row], rough])
+            if len(items) > self.k:
+                kth = np.partition(rough, -self.k)[-self.k]
+                # both scores may be off, in opposite directions
+                bound = _below(kth - 2 * self.error[row : row + 1])[0]
+                chosen = np.flatnonzero(rough > bound)
+                self.bound[row] = max(self.bound[row], bound)
+                items, rough = items[chosen], rough[chosen]
+            if len(items) > CROWD * self.k:
+                items, rough = self._best(row, items)
+                order = np.argsort(items)
+                # of later items that equal the last one none can replace it
+                last = np.float32(rough[-1] - self.error[row])
+                self.bound[row] = max(self.bound[row], last)
+                items, rough = items[order], rough[order]
+            self.items[row], self.rough[row] = items, rough
+
+    def _best(
+        self, row: int, items: Int32[np.ndarray, " some"]
+    ) -> tuple[Int32[np.ndarray, " best"], Float32[np.ndarray, " best"]]:
+        """The k best of some items, best first, scored in double precision."""
+        products = self.candidates[items] * self.queries[row].astype(np.float64)
+        # not a BLAS product: its order of summation may depend on how many items there are
+        scores = products.sum(axis=1).astype(np.float32)
+        order = np.lexsort((items, -scores))[: self.k]
+        return items[order], scores[order]
+
+    def _lists(self) -> TopK:
+        numbers = np.zeros((len(self.queries), self.k), np.int32)
+        scores = np.full(numbers.shape, -np.inf, np.float32)
+        for row, items in enumerate(self.items):
+            best, exact = self._best(row, items)
+            numbers[row, : len(best)], scores[row, : len(best)] = best, exact
+        return numbers, scores
+
+
+class _Waiting:
+    """What passed the bounds since they were last raised."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def add(
+        self,
+        places: Int64[np.ndarray, " found"],
+        scores: Float32[np.ndarray, "rows tile"],
+        first_item: int,
+    ) -> None:
+        row, column = np.divmod(places, scores.shape[1])
+        item = (column + first_item).astype(np.int32)
+        self._found.append((row.astype(np.int16), item, scores.reshape(-1)[places]))
+        self.count += len(places)
+
+    def by_row(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Row, items by ascending number, and scores, for each row that has any."""
+        if not self.count:
+            return
+        row, item, score = (np.concatenate(part) for part in zip(*self._found, strict=True))
+        order = np.argsort(row, kind="stable")
+        row, item, score = row[order], item[order], score[order]
+        starts = np.flatnonzero(np.diff(row, prepend=-1))
+        for start, stop in itertools.pairwise([*starts.tolist(), len(row)]):
+            yield int(row[start]), item[start:stop], score[start:stop]
+
+
+def _below(values: Float64[np.ndarray, " rows"]) -> Float32[np.ndarray, " rows"]:
+    """The greatest float32 below each."""
+    return np.asarray(np.nextafter(values.astype(np.float32), np.float32(-np.inf)))
