@@ -37,6 +37,7 @@ __all__ = [
     "open_stage",
     "write_json",
     "write_stage",
+    "write_text",
 ]
 
 FORMAT_VERSION = 1
@@ -70,12 +71,16 @@ def hash_file(path: Path) -> str:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that the file is either the old one or the whole new one."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is either the old one or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            json.dump(value, file, indent=2, allow_nan=False)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

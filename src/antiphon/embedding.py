@@ -38,7 +38,7 @@ def initial_table(rows: int, width: int, seed: int) -> Float32[Array, "rows widt
 
 @partial(jax.jit, donate_argnums=0, static_argnums=3)
 def _fill(
-    table: Float32[Array, "rows width"], key: Array, at: int, chunk: int
+    table: Float32[Array, "rows width"], key: Array, at: Int32[Array, ""] | int, chunk: int
 ) -> Float32[Array, "rows width"]:
     width = table.shape[1]
     values = jax.random.normal(key, (chunk, width), jnp.float32) / jnp.float32(width**0.5)

@@ -1,0 +1,281 @@
+"""The command line: one function a stage, in the order of the flow."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from antiphon import show
+from antiphon.config import Config
+from antiphon.errors import AntiphonError, ConfigError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="antiphon",
+    help="From an interaction log to context-aware retrieval with the log's own ids.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+console = Console()
+progress_console = Console(stderr=True)
+
+ConfigPath = Annotated[Path, typer.Argument(help="The TOML config.", metavar="CONFIG")]
+RunPath = Annotated[Path, typer.Argument(help="The run's folder.", metavar="RUN")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override one line: section.key=value.", metavar="KEY=VALUE"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Runs = Annotated[Path, typer.Option("--runs", help="The folder of run folders.")]
+
+DEMO_CONFIG = Path("configs/demo.toml")
+DEMO_DATA = Path("data/demo")
+DEMO_USER = "1001"
+
+
+def main() -> None:
+    """Run the command line; errors of the tree in errors.py end it with their exit code."""
+    try:
+        app()
+    except AntiphonError as error:
+        show.error(error, progress_console)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        progress_console.print("interrupted; complete stages are kept, run again to go on")
+        sys.exit(130)
+
+
+@app.command(epilog="Example: antiphon demo")
+def demo(
+    users: Annotated[int, typer.Option(help="Users of the synthetic log.")] = 2_000,
+    events: Annotated[int, typer.Option(help="Rows of the synthetic log.")] = 1_000_000,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Make a synthetic log, take it through every stage, and show one user's two lists."""
+    config = Config.load(DEMO_CONFIG, overrides or ())
+    if not DEMO_DATA.exists():
+        _synthesize(DEMO_DATA, users, events, None, 0)
+    _run(config, runs, as_json)
+    if not as_json:
+        console.print()
+        recommend(runs / config.name, DEMO_USER, ["is_organic=1", "is_organic=0"])
+
+
+@app.command(epilog="Example: antiphon run configs/kuairand.toml --set train.epochs=2")
+def run(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Do every stage, skipping what is done already, and print a summary."""
+    _run(Config.load(config, overrides or ()), runs, as_json)
+
+
+@app.command(epilog="Example: antiphon prepare configs/kuairand.toml")
+def prepare(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Turn the events of a log into arrays by user and time."""
+    _run(Config.load(config, overrides or ()), runs, as_json, until="prepare")
+
+
+@app.command(epilog="Example: antiphon train configs/kuairand.toml --set train.epochs=2")
+def train(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Train the two towers (after preparing, if that isn't done yet)."""
+    _run(Config.load(config, overrides or ()), runs, as_json, until="train")
+
+
+@app.command(epilog="Example: antiphon recommend runs/demo --user 1001 --context is_organic=1 -k 5")
+def recommend(
+    run: RunPath,
+    user: Annotated[str | None, typer.Option(help="The user's id in the log.")] = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE, or several joined by commas. Give it more than once to see the "
+            "lists of several contexts side by side.",
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    history: Annotated[
+        list[str] | None,
+        typer.Option(help="Id of an item the user had, most recent last; may be repeated."),
+    ] = None,
+    exclude_heard: Annotated[
+        bool | None,
+        typer.Option(
+            "--exclude-heard/--include-heard",
+            help="Leave out what the user had; by default as the run was evaluated.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a user would get, under one context or several."""
+    from antiphon.recommend import Recommender
+
+    asked = [parse_context(text) for text in context or [""]]
+    recommender = Recommender.load(run)
+    answers = [
+        recommender.recommend(user, one, k, history=history or (), exclude_heard=exclude_heard)
+        for one in asked
+    ]
+    if as_json:
+        _print_json(show.answers_json(user, asked, answers))
+    else:
+        console.print(show.answers_table(user, asked, answers, recommender.schema))
+
+
+@app.command(epilog="Example: antiphon synth --users 10000 --events 50_000_000 --out data/big")
+def synth(
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    users: Annotated[int, typer.Option(help="How many users.")] = 10_000,
+    events: Annotated[str, typer.Option(help="How many rows; 50_000_000 works.")] = "50_000_000",
+    tracks: Annotated[int | None, typer.Option(help="How many tracks.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed: the same one gives the same log.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a log in the form of Yambda whose listeners' tastes are known."""
+    try:
+        count = int(events)
+    except ValueError:
+        raise ConfigError(
+            "--events isn't a whole number", received=events, allowed="such as 50_000_000"
+        ) from None
+    summary = _synthesize(out, users, count, tracks, seed)
+    if as_json:
+        _print_json(summary)
+
+
+download_app = typer.Typer(no_args_is_help=True, help="Fetch a public log from the hub.")
+app.add_typer(download_app, name="download")
+
+
+@download_app.callback()
+def download() -> None:
+    """Fetch a public log from the hub."""
+
+
+@download_app.command(epilog="Example: antiphon download yambda --size 50m")
+def yambda(
+    size: Annotated[str, typer.Option(help="50m, 500m or 5b.")] = "50m",
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="One file, such as multi_event or embeddings; may be repeated."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("data/yambda"),
+    as_json: Json = False,
+) -> None:
+    """Fetch Yambda: resumes what broke off, verifies every file."""
+    from antiphon.download import download_yambda
+
+    with show.download_progress(progress_console) as progress:
+        fetched = download_yambda(out, size=size, parts=part, progress=progress)
+    if as_json:
+        _print_json(show.download_json(fetched))
+    else:
+        console.print(show.download_table(fetched))
+
+
+@app.command("config", epilog="Example: antiphon config configs/demo.toml --set train.epochs=2")
+def config_(config: ConfigPath, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Print the resolved config, every default spelled out."""
+    resolved = Config.load(config, overrides or ())
+    if as_json:
+        _print_json(resolved.model_dump(mode="json"))
+    else:
+        console.print(resolved.to_toml(), markup=False, highlight=False, soft_wrap=True, end="")
+
+
+def parse_context(text: str) -> dict[str, str]:
+    """Read `name=value,name=value`.
+
+    Raises:
+        ConfigError: a part has no `=`.
+    """
+    context = {}
+    for part in filter(None, text.split(",")):
+        name, separator, value = part.partition("=")
+        if not separator:
+            raise ConfigError(
+                "a context can't be read", received=part, allowed="NAME=VALUE, as in is_organic=1"
+            )
+        context[name.strip()] = value.strip()
+    return context
+
+
+def _run(config: Config, runs: Path, as_json: bool, until: str = "evaluate") -> None:
+    from antiphon import pipeline
+
+    with _progress() as tell:
+        done = pipeline.run(config, runs, tell, until)
+    if as_json:
+        _print_json(done.summary)
+    else:
+        console.print(show.summary_table(done))
+
+
+def _synthesize(
+    out: Path, users: int, events: int, tracks: int | None, seed: int
+) -> dict[str, Any]:
+    from antiphon.synthetic import synthesize
+
+    with _progress() as tell:
+        summary = synthesize(
+            out,
+            users=users,
+            events=events,
+            tracks=tracks,
+            seed=seed,
+            progress=lambda done, total: tell(
+                "synth", done, total, f"{done:,} of {total:,} events"
+            ),
+        )
+    progress_console.print(f"wrote {out}")
+    return summary.to_json()
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int, str], None]]:
+    """A line a stage, with a bar where the end is known; to stderr, out of the way of results."""
+    columns = (
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.fields[stage]:<9}"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=progress_console) as progress:
+        tasks: dict[str, Any] = {}
+
+        def tell(stage: str, done: int, total: int, words: str) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(words, stage=stage, total=None)
+            progress.update(tasks[stage], completed=done, total=total or None, description=words)
+
+        yield tell
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,161 @@
+"""The chain: every stage in order, those already done for the same inputs skipped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from antiphon.artifacts import Stage, is_complete, write_json, write_text
+from antiphon.config import Config
+from antiphon.evaluation import evaluate, evaluation_inputs
+from antiphon.memory import peak_memory_bytes, reset_peak_memory
+from antiphon.prepare import prepare, prepare_inputs
+from antiphon.prepared import Prepared
+from antiphon.retrieval import TrainedModel
+from antiphon.train import train, training_inputs
+
+__all__ = ["STAGES", "Run", "Tell", "run"]
+
+# what a person is told: the stage, steps done, of how many (0 where unknown), a few words
+Tell = Callable[[str, int, int, str], None]
+
+STAGES = ("prepare", "train", "evaluate")
+SUMMARY_METRICS = ("recall_at_100", "ndcg_at_10")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder; `summary` is its summary.json, `skipped` names the stages done before."""
+
+    config: Config
+    path: Path
+    summary: Mapping[str, Any]
+    skipped: tuple[str, ...]
+
+
+def run(
+    config: Config,
+    runs: Path = Path("runs"),
+    tell: Tell | None = None,
+    until: str = STAGES[-1],
+) -> Run:
+    """Take a log all the way to a judged model.
+
+    Args:
+        config: what the log is and what to do with it.
+        runs: the folder of run folders; this one is `runs / config.name`.
+        tell: is told how far each stage has come.
+        until: the last stage to do.
+
+    Raises:
+        AntiphonError: see errors.py. Stages that were complete before stay as they were.
+    """
+    path = runs / config.name
+    chain = _Chain(path, tell or (lambda *_: None))
+    write_text(path / "config.toml", config.to_toml())
+
+    words = partial(chain.tell, "prepare", 0, 0)
+    folder = path / "prepared"
+    words("reading the files")
+    made_from = prepare_inputs(config)
+    chain.do("prepare", folder, made_from, {}, lambda: prepare(config, folder, progress=words))
+    prepared = Prepared.open(folder)
+    if until != "prepare":
+        inputs = {"prepared": prepared.stage}
+        folder = path / "model"
+        steps = partial(chain.tell, "train")
+        chain.do(
+            "train",
+            folder,
+            training_inputs(config),
+            inputs,
+            lambda: train(config, prepared, folder, steps),
+        )
+        if until != "train":
+            model = TrainedModel.load(folder, prepared, config)
+            inputs["model"] = model.stage
+            out = path / "evaluation"
+            rankers = partial(chain.tell, "evaluate")
+            chain.do(
+                "evaluate",
+                out,
+                evaluation_inputs(config),
+                inputs,
+                lambda: evaluate(config, model, out, rankers),
+            )
+    summary = summarize(path, chain.measured)
+    write_json(path / "summary.json", summary)
+    return Run(config, path, summary, tuple(chain.skipped))
+
+
+class _Chain:
+    """Does stages that aren't done yet, and measures them."""
+
+    def __init__(self, path: Path, tell: Tell) -> None:
+        self.tell = tell
+        self.skipped: list[str] = []
+        self.measured: dict[str, dict[str, float]] = {}
+        self._before = path / "summary.json"
+
+    def do(
+        self,
+        name: str,
+        folder: Path,
+        made_from: object,
+        inputs: Mapping[str, Stage],
+        stage: Callable[[], object],
+    ) -> None:
+        if is_complete(folder, made_from=made_from, inputs=inputs):
+            self.skipped.append(name)
+            if known := _read_json(self._before).get("stages", {}).get(name):
+                self.measured[name] = known
+            self.tell(name, 1, 1, "already done for the same inputs")
+            return
+        reset_peak_memory()
+        started = time.perf_counter()
+        stage()
+        self.measured[name] = {
+            "seconds": round(time.perf_counter() - started, 3),
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
+        self.tell(name, 1, 1, f"done in {self.measured[name]['seconds']:.1f} s")
+
+
+def summarize(path: Path, stages: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """What a run came to, from the outputs of its stages."""
+    statistics = _read_json(path / "prepared" / "statistics.json")
+    training = _read_json(path / "model" / "training.json")
+    evaluation = _read_json(path / "evaluation" / "evaluation.json")
+    return {
+        "name": path.name,
+        "log": statistics,
+        "stages": dict(stages),
+        "loss": {
+            "first": training["loss"][0],
+            "last": training["loss"][-1],
+            "chance": training["chance"][-1],
+        }
+        if training
+        else None,
+        "input_wait_share": training["input_seconds"] / training["seconds"] if training else None,
+        "metrics": {
+            model: {
+                part: {metric: cells[metric]["value"] for metric in SUMMARY_METRICS}
+                for part, cells in table.items()
+            }
+            for model, table in evaluation.get("models", {}).items()
+        },
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return parsed

@@ -1,0 +1,184 @@
+"""Recommender: a run folder -> answers in the log's own ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from antiphon.config import Config
+from antiphon.encode import encode_request
+from antiphon.errors import RequestError
+from antiphon.exact_search import Exclusions, top_k_inner_product
+from antiphon.history import History, gather_history
+from antiphon.prepared import Prepared
+from antiphon.queries import Queries
+from antiphon.retrieval import TrainedModel, heard_items
+from antiphon.schema import FittedCategorical
+from antiphon.vocabulary import Vocabulary
+
+__all__ = ["MAX_K", "Answer", "Item", "Recommender"]
+
+MAX_K = 10_000
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of an answer."""
+
+    id: int | str
+    score: float
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The items for one query, best first.
+
+    Attributes:
+        known_user: whether training has seen the user; else only the context and the history
+            that the request gave were used.
+        unknown_history: ids of the given history that the corpus lacks; they were ignored.
+    """
+
+    items: tuple[Item, ...]
+    known_user: bool
+    unknown_history: tuple[int | str, ...] = ()
+
+
+class Recommender:
+    """Answers requests from one run.
+
+    >>> recommender = Recommender.load("runs/demo")                           # doctest: +SKIP
+    >>> recommender.recommend(user_id=1001, context={"is_organic": 1}, k=10)  # doctest: +SKIP
+    """
+
+    def __init__(self, model: TrainedModel) -> None:
+        self.model = model
+        self.schema = model.prepared.schema
+        folder = model.prepared.stage.path
+        self.users = Vocabulary.open(folder / "users.parquet")
+        self.items = Vocabulary.open(folder / "items.parquet")
+
+    @classmethod
+    def load(cls, run: str | Path) -> Recommender:
+        """Open a run folder and check all of it.
+
+        Raises:
+            ArtifactError: a part is missing, damaged, of another version or of another run.
+        """
+        run = Path(run)
+        config = Config.load(run / "config.toml")
+        prepared = Prepared.open(run / "prepared")
+        return cls(TrainedModel.load(run / "model", prepared, config))
+
+    def recommend(
+        self,
+        user_id: int | str | None = None,
+        context: Mapping[str, object] | None = None,
+        k: int = 10,
+        *,
+        history: Sequence[int | str] = (),
+        exclude_heard: bool | None = None,
+    ) -> Answer:
+        """The best items for a user at this moment.
+
+        Args:
+            user_id: the log's id; an unknown one, or None, is answered from the rest.
+            context: values by feature name; what is left out is unknown.
+            k: how many items, at most `MAX_K`.
+            history: further items the user had, most recent last, on top of the log's.
+            exclude_heard: leave out what the user had; by default as the run was evaluated.
+
+        Raises:
+            RequestError: k is out of range, or the context has an unknown feature or value.
+        """
+        if not 1 <= k <= MAX_K:
+            raise RequestError(
+                "k is out of range", received=k, allowed=f"a whole number from 1 to {MAX_K}"
+            )
+        number = 0 if user_id is None else int(self.users.numbers([user_id])[0])
+        now_s = self.schema.held_out_start_s
+        query = Queries(
+            user_number=np.array([number], np.int32),
+            user_key=np.array([number], np.int64),
+            time_s=np.array([now_s], np.int64),
+            context=encode_request(self.schema, context or {}),
+        )
+        given = self.items.numbers(list(history)) if history else np.zeros(0, np.int32)
+        past = self._history(query, given[given > 0])
+        if exclude_heard is None:
+            exclude_heard = self.model.config.evaluate.exclude_heard
+        exclude = self._heard(query, given[given > 0]) if exclude_heard else None
+        found, scores = top_k_inner_product(
+            self.model.embed(query, past), self.model.candidates, k, exclude=exclude
+        )
+        numbers = found[0][found[0] > 0]
+        return Answer(
+            items=tuple(
+                Item(id_, float(score), title)
+                for id_, score, title in zip(
+                    self.items.ids(numbers),
+                    scores[0][: len(numbers)],
+                    self._titles_of(numbers),
+                    strict=True,
+                )
+            ),
+            known_user=number > 0,
+            unknown_history=tuple(
+                id_ for id_, known in zip(history, given > 0, strict=True) if not known
+            ),
+        )
+
+    def sample_users(self, limit: int) -> list[int | str]:
+        """Ids of the users with most events, at most `limit`."""
+        counts = self.model.prepared.user_counts()
+        best = np.argsort(-counts, kind="stable")[:limit]
+        return self.users.ids(best[counts[best] > 0])
+
+    def _history(self, query: Queries, given: np.ndarray) -> History:
+        """The log's history with the given items before it, as if just played in this context."""
+        length = self.model.config.model.history_length
+        users = query.user_number.astype(np.int64)
+        past = gather_history(self.model.prepared.events, users, query.time_s, query.time_s, length)
+        if not len(given):
+            return past
+        recent = given[::-1][:length]
+        kept = length - len(recent)
+
+        def joined(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+            return np.concatenate([new, old[0, :kept]])[None].astype(old.dtype)
+
+        return History(
+            joined(recent, past.item_number),
+            joined(np.zeros(len(recent)), past.age_bucket),
+            {
+                name: joined(np.repeat(query.context[name], len(recent), axis=0), values)
+                for name, values in past.context.items()
+            },
+        )
+
+    def _heard(self, query: Queries, given: np.ndarray) -> Exclusions:
+        heard = np.concatenate([heard_items(self.model.prepared, query).item_number, given])
+        return Exclusions(np.array([0, len(heard)], np.int64), heard.astype(np.int32))
+
+    @cached_property
+    def _titles(self) -> pa.Array | None:
+        return self.model.prepared.titles()
+
+    def _titles_of(self, numbers: np.ndarray) -> list[str | None]:
+        if self._titles is None:
+            return [None] * len(numbers)
+        titles: list[str | None] = self._titles.take(pa.array(numbers - 1)).to_pylist()
+        return titles
+
+    def context_values(self) -> dict[str, tuple[str, ...] | None]:
+        """The allowed values of each context feature; None where any number is."""
+        return {
+            f.name: f.values if isinstance(f, FittedCategorical) else None
+            for f in self.schema.context
+        }
