@@ -31,13 +31,14 @@ def shuffled(queries: Queries, seed: int) -> Context:
     """Each query under the context of another user's query.
 
     Whole contexts change places, so that their frequencies and the relations between their features
-    stay. Users are put in a random order, and the contexts of all their queries are moved on by a
-    random distance that is longer than any user's queries: nobody gets a context of their own, as
-    long as no user has more than half of all queries. By chance it may equal the true one.
+    stay. Users are put in a random order, and within a user the queries; then all contexts move on
+    by a random distance that is longer than any user's queries. So nobody gets a context of their
+    own, as long as no user has more than half of all queries. By chance it may equal the true one.
     """
     generator = np.random.default_rng(seed)
     users, user_row, lengths = np.unique(queries.user_key, return_inverse=True, return_counts=True)
-    order = np.argsort(generator.permutation(len(users))[user_row], kind="stable")
+    by_user = generator.permutation(len(users))[user_row]
+    order = np.lexsort((generator.permutation(len(queries)), by_user))
     longest, count = int(lengths.max(initial=0)), len(queries)
     low, high = (longest, count - longest) if 2 * longest <= count else (0, max(count - 1, 0))
     source = np.empty(count, np.int64)

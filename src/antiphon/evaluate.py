@@ -32,7 +32,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """evaluation.json, part by part; parts that weren't measured are None."""
+    """evaluation.json, part by part; parts that weren't measured are None.
+
+    `judge` and `judged` stay in memory: who asked, and every ranker's lists.
+    """
 
     protocol: Json
     slices: Json
@@ -48,12 +51,13 @@ class Evaluation:
     published: Json | None = None
     gates: Json | None = None
     format_version: int = FORMAT_VERSION
-    judged: Mapping[str, Judged] = field(default_factory=dict, compare=False, repr=False)
+    judge: Judge = field(kw_only=True, compare=False, repr=False)
+    judged: Mapping[str, Judged] = field(kw_only=True, compare=False, repr=False)
 
     def to_json(self) -> Json:
         """Everything but the lists themselves, ready for `artifacts.write_json`."""
-        names = ["format_version", *(f.name for f in fields(self) if f.name != "format_version")]
-        return {name: getattr(self, name) for name in names if name != "judged"}
+        names = [part.name for part in fields(self) if part.compare]
+        return {name: getattr(self, name) for name in names}
 
     def value(self, model: str, part: str, metric: str) -> float | None:
         """One figure; None where the slice is empty."""
@@ -104,6 +108,7 @@ def evaluate_rankers(
         comparisons=_comparisons(judge, judged, subject),
         curves={name: _curve(one) for name, one in judged.items()},
         hashes={"prepared": prepared.stage.hash, **(hashes or {})},
+        judge=judge,
         judged=judged,
     )
 

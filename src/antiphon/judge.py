@@ -84,6 +84,7 @@ class Judge:
     ) -> None:
         self.window = window
         self.section = section
+        self.seed = seed
         self.slices: list[Slice] = slices_of(window)
         self.targets = TargetIndex(window.targets)
         self.users = Users(window.queries.user_key, section.resamples, seed)
