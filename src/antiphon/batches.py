@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +25,10 @@ from antiphon.config import ModelSection, TrainSection
 from antiphon.history import gather_history
 from antiphon.prepared import Events
 from antiphon.rows import ItemInputs, RowFinder
-from antiphon.schema import FittedCategorical, FittedFeature, Schema
+from antiphon.schema import Schema, missing_value
 from antiphon.shuffle import shuffled
 
-__all__ = ["Batch", "Batches", "missing_value", "prefetch"]
+__all__ = ["Batch", "Batches", "prefetch"]
 
 Batch = dict[str, Any]
 
@@ -177,13 +177,8 @@ class Batches:
         return contexts
 
 
-def missing_value(feature: FittedFeature) -> float:
-    """How "missing" is written in the feature's arrays."""
-    return 0 if isinstance(feature, FittedCategorical) else np.nan
-
-
-def prefetch(batches: Batches, first_step: int, last_step: int) -> Iterator[Batch]:
-    """Yield the batches of steps `first_step` to `last_step - 1`, made ahead in a thread.
+def prefetch(make: Callable[[int], Batch], first_step: int, last_step: int) -> Iterator[Batch]:
+    """Yield what `make` gives for steps `first_step` to `last_step - 1`, made ahead in a thread.
 
     An error in the thread is raised here.
     """
@@ -193,7 +188,7 @@ def prefetch(batches: Batches, first_step: int, last_step: int) -> Iterator[Batc
     def work() -> None:
         try:
             for step in range(first_step, last_step):
-                _put(batches.batch(step))
+                _put(make(step))
                 if stop.is_set():
                     return
         except BaseException as error:

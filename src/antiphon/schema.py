@@ -16,6 +16,7 @@ Encoded forms, with the value that means "missing" (each kind has a trained slot
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +33,7 @@ __all__ = [
     "NumericFeature",
     "Schema",
     "VectorFeature",
+    "missing_value",
 ]
 
 FEATURE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -148,6 +150,11 @@ FittedFeature = Annotated[
     FittedCategorical | FittedCyclic | FittedNumeric | FittedVector,
     Field(discriminator="kind"),
 ]
+
+
+def missing_value(feature: FittedFeature) -> int | float:
+    """How "missing" is written in the feature's arrays (in all elements of a vector)."""
+    return 0 if isinstance(feature, FittedCategorical) else math.nan
 
 
 class Schema(_Data):

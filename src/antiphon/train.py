@@ -112,7 +112,7 @@ def train_model(
     with _distributed(distribution):
         model = TwoTower(prepared.schema, config.model, config.train)
         model.fit(
-            watch.timed(prefetch(batches, 0, steps)),
+            watch.timed(prefetch(batches.batch, 0, steps)),
             steps_per_epoch=steps,
             epochs=1,
             shuffle=False,
