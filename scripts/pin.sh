@@ -11,7 +11,7 @@ compile() { # name, then what to include
   # --no-config and the cleared variables: the same files come out on every machine
   env -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
     uv pip compile pyproject.toml --no-config --quiet --universal --python-version 3.11 \
-    --generate-hashes --no-header --no-emit-index-url --output-file "$out" "$@"
+    --generate-hashes --no-header --output-file "$out" "$@"
 }
 
 # The largest set decides the versions; the smaller ones are held to them, so that one .venv can
