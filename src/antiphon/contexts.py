@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Int64, Shaped
 
+from antiphon.encode import missing_vectors
 from antiphon.queries import Queries
 from antiphon.schema import (
     FittedCategorical,
@@ -66,7 +67,7 @@ def _missing(feature: FittedFeature, count: int) -> Shaped[np.ndarray, "queries 
         case FittedCyclic() | FittedNumeric():
             return np.full(count, np.nan, np.float32)
         case FittedVector():
-            return np.full((count, feature.size), np.nan, np.float32)
+            return missing_vectors(feature.size, count)
 
 
 def _opposite(

@@ -16,7 +16,7 @@ from antiphon.bootstrap import difference, ratio
 from antiphon.config import EvaluateSection
 from antiphon.errors import EvaluationError
 from antiphon.figures import ACCURACY, CURVE_KS, KS, number
-from antiphon.judge import Judge, Judged, Progress
+from antiphon.judge import GivenLists, Judge, Judged, Progress
 from antiphon.prepared import Prepared
 from antiphon.queries import Ranker
 from antiphon.schema import FittedCategorical
@@ -71,7 +71,7 @@ class Evaluation:
 
 def evaluate_rankers(
     prepared: Prepared,
-    rankers: Mapping[str, Ranker],
+    rankers: Mapping[str, Ranker | GivenLists],
     section: EvaluateSection,
     *,
     window: Window | None = None,
@@ -84,7 +84,7 @@ def evaluate_rankers(
 
     Args:
         prepared: the log.
-        rankers: by the name they have in the tables.
+        rankers: by the name they have in the tables; lists made elsewhere will do.
         section: protocol, exclusions, resamples.
         window: the test window by default; `validation_window(prepared, section)` for tuning, with
             rankers fitted on its `known` events only.

@@ -92,7 +92,7 @@ def _learned(evaluation: Evaluation) -> Json:
     figures: list[Json] = []
     sentences = []
     if evaluation.loss is not None:
-        last, chance = evaluation.loss["last"], evaluation.loss["chance"]
+        last, chance = evaluation.loss["loss"][-1], evaluation.loss["chance"][-1]
         figures.append({"what": "loss", "value": last, "limit": chance, "passed": last < chance})
         sentences.append(f"the loss ended at {last:.4g} where chance is {chance:.4g}")
     random = evaluation.comparisons.get("random")

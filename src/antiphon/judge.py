@@ -12,7 +12,6 @@ from jaxtyping import Float32, Float64, Int32
 
 from antiphon.bootstrap import Interval, Users, interval
 from antiphon.config import EvaluateSection
-from antiphon.contexts import unknown
 from antiphon.errors import EvaluationError
 from antiphon.figures import ACCURACY, CURVE_KS, DEPTH, KS, Cell, cell
 from antiphon.metrics import (
@@ -25,15 +24,22 @@ from antiphon.metrics import (
 )
 from antiphon.queries import Queries, Ranker
 from antiphon.slices import Slice, slices_of
-from antiphon.windows import Window, of_least_hash
+from antiphon.windows import Window
 
-__all__ = ["Judge", "Judged", "Progress", "score"]
+__all__ = ["GivenLists", "Judge", "Judged", "Progress", "score"]
 
 QUERIES_AT_ONCE = 16_384
-USERS_AT_ONCE = 65_536
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of it that is."""
+
+
+@dataclass(frozen=True)
+class GivenLists:
+    """Lists that somebody made elsewhere, for all queries of a window in their order."""
+
+    lists: Int32[np.ndarray, "queries k"]
+    scores: Float32[np.ndarray, "queries k"]
 
 
 @dataclass(frozen=True)
@@ -94,19 +100,24 @@ class Judge:
         self._popularity_rank = np.zeros(window.item_count + 1, np.int64)
         self._popularity_rank[order + 1] = np.arange(1, window.item_count + 1)
 
-    def judge(self, who: str, ranker: Ranker, queries: Queries | None = None) -> Judged:
+    def judge(
+        self, who: str, ranker: Ranker | GivenLists, queries: Queries | None = None
+    ) -> Judged:
         """Ask a ranker all queries and score its lists.
 
         Args:
             who: the ranker's name, for errors and progress.
             ranker: the ranker.
-            queries: the window's queries under other contexts, where wanted; slices go by the
-                window's own.
+            queries: the window's queries under other contexts; slices go by the window's own.
 
         Raises:
             EvaluationError: its lists can't be scored (see `check_lists`).
         """
-        lists, scores = self.ask(who, ranker, queries or self.window.queries)
+        if isinstance(ranker, GivenLists):
+            lists, scores = ranker.lists, ranker.scores
+            check_lists(lists, self.window.item_count, who)
+        else:
+            lists, scores = self.ask(who, ranker, queries or self.window.queries)
         every = np.ones(len(self.targets.query_of), bool)
         hits = self.targets.hits(lists)
         protocol = self.section.protocol
@@ -187,33 +198,24 @@ class Judge:
         return above.sum(0) / below.sum(0), interval(drawn)
 
     def _coverage(
-        self, who: str, ranker: Ranker, lists: Int32[np.ndarray, "queries k"]
+        self, who: str, ranker: Ranker | GivenLists, lists: Int32[np.ndarray, "queries k"]
     ) -> Float64[np.ndarray, "slices ks"]:
         corpus = self.window.item_count
         covers = np.array(
             [[coverage(lists[part.queries], corpus, k) for k in KS] for part in self.slices]
         )
         covers[[not part.queries.any() for part in self.slices]] = np.nan
-        if self.section.protocol == "yambda-paper":
+        if self.section.protocol == "yambda-paper" and not isinstance(ranker, GivenLists):
             covers[0] = self._coverage_of_all_users(who, ranker)
         return covers
 
     def _coverage_of_all_users(self, who: str, ranker: Ranker) -> list[float]:
         """Coverage by one list, without a context, for every user with known events."""
-        known = self.window.known
-        users = np.flatnonzero(known.ends > known.starts)
-        if self.section.max_users is not None:
-            users = users[of_least_hash(users, self.section.max_users)]
+        everybody = self.window.everybody(self.section.max_users)
         seen = np.zeros((len(KS), self.window.item_count + 1), bool)
-        for start in range(0, len(users), USERS_AT_ONCE):
-            some = users[start : start + USERS_AT_ONCE]
-            asked = Queries(
-                some.astype(np.int32),
-                some.astype(np.int64),
-                np.full(len(some), self.window.queries.time_s[0]),
-                unknown(self.window.schema, len(some)),
-            )
-            lists, _ = self.ask(f"{who}: coverage", ranker, asked)
+        for start in range(0, len(everybody), QUERIES_AT_ONCE):
+            rows = np.arange(start, min(start + QUERIES_AT_ONCE, len(everybody)))
+            lists, _ = self.ask(f"{who}: coverage", ranker, everybody.take(rows))
             for row, k in enumerate(KS):
                 seen[row, lists[:, :k]] = True
         return [float(row[1:].sum() / max(self.window.item_count, 1)) for row in seen]

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from antiphon.config import EvaluateSection
+from antiphon.contexts import unknown
 from antiphon.errors import EvaluationError
 from antiphon.prepared import Events, Prepared
 from antiphon.queries import Queries, Targets, queries_of_window
@@ -73,6 +74,18 @@ class Window:
             at = np.searchsorted(wanted, pairs).clip(max=len(wanted) - 1)
             heard[at[wanted[at] == pairs]] = True
         return np.asarray(heard[inverse])
+
+    def everybody(self, max_users: int | None = None) -> Queries:
+        """One query, without a context, for every user with known events (or the chosen ones)."""
+        users = np.flatnonzero(self.known.ends > self.known.starts)
+        if max_users is not None:
+            users = users[of_least_hash(users, max_users)]
+        return Queries(
+            users.astype(np.int32),
+            users,
+            np.full(len(users), self.queries.time_s[0], np.int64),
+            unknown(self.schema, len(users)),
+        )
 
     def take(self, chosen: Bool[np.ndarray, " queries"]) -> Window:
         """The same window with some of its queries."""
