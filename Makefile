@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$python" && break; done)
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+# -qq: errors only
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 
 .PHONY: help demo test lint bench docs pins clean
 .DELETE_ON_ERROR:
@@ -57,7 +58,7 @@ $(VENV)/.python:
 # .demo, .dev and .bench are stamps: what requirements/NAME.txt pins is installed, and Antiphon
 # itself in editable form.
 $(VENV)/.%: requirements/%.txt pyproject.toml | $(VENV)/.python
-	@echo 'installing requirements/$*.txt'
+	@echo 'installing requirements/$*.txt; the first time takes a minute or two'
 	@$(PIP) --require-hashes -r requirements/$*.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
