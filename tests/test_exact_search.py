@@ -13,6 +13,7 @@ from antiphon.errors import EvaluationError
 from antiphon.exact_search import ExactSearch, top_k_inner_product
 from antiphon.exclusions import Exclusions
 from antiphon.prepared import Events
+from antiphon.queries import Queries
 from antiphon.scan import TILE
 
 
@@ -164,6 +165,10 @@ def test_heard_items_of_users() -> None:
         is_target=np.ones(3, bool),
         context={},
     )
-    heard = Exclusions.heard(events, np.array([2, 0, 1, 1], np.int32))
+    numbers = np.array([2, 0, 1, 1], np.int32)
+    asked_s = np.array([9, 9, 9, 1], np.int64)
+    queries = Queries(numbers, numbers.astype(np.int64), asked_s, {})
+    heard = Exclusions.heard(events, queries)
     rows = np.split(heard.item_number, heard.offsets[1:-1])
-    assert [row.tolist() for row in rows] == [[9], [], [5, 6], [5, 6]]
+    assert [row.tolist() for row in rows] == [[9], [], [5, 6], [5]]
+    assert Exclusions.heard(events, queries, gap_s=8).offsets[-1] == 1, "item 5 at the first second"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int32, Int64, Shaped
+from jaxtyping import Int32, Int64
 
 from antiphon.prepared import Events
+from antiphon.queries import Queries
 
 __all__ = ["Exclusions"]
 
@@ -23,12 +24,12 @@ class Exclusions:
     item_number: Int32[np.ndarray, " exclusions"]
 
     @classmethod
-    def heard(cls, events: Events, user_number: Shaped[np.ndarray, " queries"]) -> Exclusions:
-        """Every item of each query's user; user 0, the unknown one, has none."""
-        starts = events.starts[user_number]
-        lengths = events.ends[user_number] - starts
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+    def heard(cls, events: Events, queries: Queries, gap_s: int = 0) -> Exclusions:
+        """What each query's user had up to `gap_s` before it; user 0, the unknown one, nothing."""
+        users = queries.user_number.astype(np.int64)
+        starts, ends = events.starts[users], events.first_at(users, queries.time_s - gap_s)
+        offsets = np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int64)
+        rows = np.repeat(starts - offsets[:-1], ends - starts) + np.arange(offsets[-1])
         return cls(offsets, np.asarray(events.item_number[rows]))
 
     def pairs(

@@ -18,15 +18,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Shaped
 
 from antiphon.artifacts import fingerprint, write_json, write_stage
 from antiphon.config import EvaluateSection
 from antiphon.decode import decode
 from antiphon.errors import EvaluationError
+from antiphon.log_ids import LogIds
 from antiphon.prepared import Events, Prepared
 from antiphon.schema import Schema
 from antiphon.windows import Window, held_out_window, validation_window
@@ -81,7 +80,7 @@ def _write(
     folder: Path, prepared: Prepared, section: EvaluateSection, validation: Window, test: Window
 ) -> None:
     schema, events, known = prepared.schema, prepared.events, validation.known
-    ids, split = _Ids(prepared), split_id(prepared, section)
+    ids, split = LogIds(prepared), split_id(prepared, section)
     later = replace(events, starts=known.ends)
     tables = {
         "train": _event_batches(known, ids, schema),
@@ -108,31 +107,8 @@ def _write(
     )
 
 
-class _Ids:
-    """The log's ids by number, those of new users and cold items included."""
-
-    def __init__(self, prepared: Prepared) -> None:
-        path = prepared.stage.path
-
-        def read(which: str) -> pa.ChunkedArray:
-            files = (path / f"{which}.parquet", path / "held_out" / f"{which}.parquet")
-            return pa.concat_tables([pq.read_table(file, columns=["id"]) for file in files]).column(
-                "id"
-            )
-
-        self._users, self._items = read("users"), read("items")
-
-    def users(self, numbers: Shaped[np.ndarray, " rows"]) -> pa.Array:
-        """Ids of user numbers from 1 on."""
-        return self._users.take(pa.array(numbers.astype(np.int64) - 1)).combine_chunks()
-
-    def items(self, numbers: Shaped[np.ndarray, " rows"]) -> pa.Array:
-        """Ids of item numbers from 1 on."""
-        return self._items.take(pa.array(numbers.astype(np.int64) - 1)).combine_chunks()
-
-
 def _event_batches(
-    events: Events, ids: _Ids, schema: Schema, asked_from_s: int | None = None
+    events: Events, ids: LogIds, schema: Schema, asked_from_s: int | None = None
 ) -> Iterator[pa.Table]:
     """Events by user and time, some at a time; `asked` marks targets from a time on."""
     rows, users = events.rows(), events.row_users()
@@ -151,7 +127,7 @@ def _event_batches(
         yield pa.table(columns)
 
 
-def _queries(prepared: Prepared, section: EvaluateSection, window: Window, ids: _Ids) -> pa.Table:
+def _queries(prepared: Prepared, section: EvaluateSection, window: Window, ids: LogIds) -> pa.Table:
     queries, targets = window.queries, window.targets
     columns = {
         "query_id": query_ids(prepared, section, window),
