@@ -1,0 +1,188 @@
+"""What an evaluation says, in words: did it learn, is it better, does context help, where it loses.
+
+A claim is made only where its interval is clear of zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from antiphon.report import words
+from antiphon.report.reading import MAIN_METRICS, Difference, Reading
+from antiphon.report.words import Labels
+
+__all__ = ["Finding", "findings"]
+
+NAMED_SLICES = 4
+
+Mark = Literal["good", "bad", "open"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence of the verdict.
+
+    Attributes:
+        mark: good, bad, or open where nothing can be claimed.
+        headline: the claim.
+        amount: the figure that carries it; empty where there is none.
+        unit: what the figure is.
+        text: the claim's reasons, with figures and intervals.
+    """
+
+    mark: Mark
+    headline: str
+    amount: str
+    unit: str
+    text: str
+
+
+def findings(reading: Reading, labels: Labels | None = None) -> list[Finding]:
+    """The verdict, in the order in which one would ask."""
+    return list(_findings(reading, labels))
+
+
+def _findings(reading: Reading, labels: Labels | None) -> Iterator[Finding]:
+    if reading.subject is None:
+        yield Finding("open", "Only baselines were judged", "", "", "There is no model among them.")
+        return
+    yield _learned(reading)
+    yield _beats(reading)
+    yield _context(reading)
+    if (loses := _loses(reading, labels)) is not None:
+        yield loses
+
+
+def _learned(reading: Reading) -> Finding:
+    loss = reading.loss
+    if loss is None:
+        return Finding(
+            "open", "How it learned isn't known", "", "", "No losses of training came with it."
+        )
+    gain = loss.chance[-1] - loss.loss[-1]
+    odds = math.exp(min(abs(gain), 50))
+    text = (
+        f"After {words.count(loss.step[-1])} steps the loss is {loss.loss[-1]:.2f} nats, where "
+        f"guessing costs {loss.chance[-1]:.2f}: "
+    )
+    if gain > 0:
+        text += f"what was played is {words.times(odds)} as likely as chance has it."
+    else:
+        text += "no better than guessing."
+    random, headline, mark = reading.against("random", "all", MAIN_METRICS[0]), "It learned", "good"
+    if gain <= 0 or random.outcome == "worse":
+        headline, mark = "It did not learn", "bad"
+    elif random.outcome == "level":
+        headline, mark = "Its lists are no better than random ones", "bad"
+    if random.ratio is not None and random.outcome == "better":
+        text += f" Its lists score {words.times(random.ratio)} what random ones do"
+        text += f" on {words.metric(MAIN_METRICS[0])}."
+    amount = f"{-gain:+.2f}".replace("-", "−")
+    return Finding("good" if mark == "good" else "bad", headline, amount, "nats to chance", text)
+
+
+def _beats(reading: Reading) -> Finding:
+    metric = MAIN_METRICS[0]
+    against = reading.against("best_baseline", "all", metric)
+    if against.baseline is None:
+        return Finding(
+            "open", "There is no baseline to beat", "", "", "It was judged alone: no claim is made."
+        )
+    name, best = words.model(reading.subject or ""), words.model(against.baseline)
+    headline: dict[str, tuple[Mark, str]] = {
+        "better": ("good", f"It beats the best baseline, {best}"),
+        "worse": ("bad", f"It loses to the best baseline, {best}"),
+        "level": ("open", f"It can’t be told from the best baseline, {best}"),
+        "open": ("open", f"Against the best baseline, {best}, no interval was computed"),
+        "empty": ("open", "There was nothing to compare"),
+    }
+    mark, claim = headline[against.outcome]
+    text = _both(reading, metric, name, against) + "."
+    for other in MAIN_METRICS[1:]:
+        second = reading.against("best_baseline", "all", other)
+        if second.baseline is not None:
+            text += " " + _both(reading, other, name, second) + "."
+    return Finding(mark, claim, words.times(against.ratio), words.metric(metric), text)
+
+
+def _both(reading: Reading, metric: str, name: str, against: Difference) -> str:
+    """`ndcg@10 is 0.0490 for Antiphon and 0.0400 for ItemKNN: +0.0090 (95%: ...)`."""
+    baseline = against.baseline or ""
+    ours = reading.figure(reading.subject or "", "all", metric).value
+    theirs = reading.figure(baseline, "all", metric).value
+    return (
+        f"{words.metric(metric)} is {words.figure(ours)} for {name} and {words.figure(theirs)} for "
+        f"{words.model(baseline)}: {words.signed(against.difference)}{_within(against)}"
+    )
+
+
+def _within(against: Difference) -> str:
+    bounds = words.interval(against)
+    return f" (95%: {bounds})" if bounds else ""
+
+
+def _context(reading: Reading) -> Finding:
+    metric = MAIN_METRICS[0]
+    unknown, shuffled = (reading.lift(way, "all", metric) for way in ("unknown", "shuffled"))
+    if unknown.outcome == "empty":
+        return Finding(
+            "open",
+            "Whether context helps wasn’t measured",
+            "",
+            "",
+            "The log states no context, or the model was not asked without it.",
+        )
+    text = (
+        f"Asked without the context, {words.metric(metric)} changes by "
+        f"{words.signed(_minus(unknown.difference))}{_within(_reversed(unknown))}"
+    )
+    if shuffled.outcome != "empty":
+        text += (
+            f"; with somebody else’s context by {words.signed(_minus(shuffled.difference))}"
+            f"{_within(_reversed(shuffled))}"
+        )
+    amount = _percent(unknown.ratio)
+    outcomes = {unknown.outcome, shuffled.outcome} - {"empty"}
+    if outcomes == {"better"}:
+        return Finding("good", "Context helps", amount, "by the context", text + ".")
+    if "worse" in outcomes:
+        return Finding("bad", "Context hurts", amount, "by the context", text + ".")
+    return Finding("open", "Context makes no sure difference", amount, "by the context", text + ".")
+
+
+def _loses(reading: Reading, labels: Labels | None) -> Finding | None:
+    metric = MAIN_METRICS[0]
+    if reading.best_baseline(metric) is None:
+        return None
+    worse = sorted(reading.differing("worse", metric), key=lambda pair: pair[1].ratio or 0)
+    level = reading.differing("level", metric)
+    parts = len(worse) + len(level) + len(reading.differing("better", metric))
+    amount = f"{len(worse)} of {parts}"
+    tail = f" In {words.plural(len(level), 'slice')} the two can’t be told apart." if level else ""
+    if not worse:
+        text = f"No slice with queries has a baseline that is surely better.{tail}"
+        return Finding("good", "It loses nowhere", amount, "slices lost", text)
+    named = [
+        f"{words.part(part, labels)} ({words.signed(one.difference)} to "
+        f"{words.model(one.baseline or '')})"
+        for part, one in worse[:NAMED_SLICES]
+    ]
+    more = f", and {len(worse) - NAMED_SLICES} more" if len(worse) > NAMED_SLICES else ""
+    text = f"The best baseline is surely better here: {', '.join(named)}{more}.{tail}"
+    headline = f"It loses in {words.plural(len(worse), 'slice')}"
+    return Finding("bad", headline, amount, "slices lost", text)
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def _reversed(found: Difference) -> Difference:
+    return Difference(None, _minus(found.difference), _minus(found.high), _minus(found.low))
+
+
+def _percent(ratio: float | None) -> str:
+    return "" if ratio is None else f"{100 * (ratio - 1):+.1f}%".replace("-", "−")
