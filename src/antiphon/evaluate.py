@@ -50,14 +50,13 @@ class Evaluation:
     loss: Json | None = None
     published: Json | None = None
     gates: Json | None = None
-    format_version: int = FORMAT_VERSION
     judge: Judge = field(kw_only=True, compare=False, repr=False)
     judged: Mapping[str, Judged] = field(kw_only=True, compare=False, repr=False)
 
     def to_json(self) -> Json:
         """Everything but the lists themselves, ready for `artifacts.write_json`."""
         names = [part.name for part in fields(self) if part.compare]
-        return {name: getattr(self, name) for name in names}
+        return {"format_version": FORMAT_VERSION, **{name: getattr(self, name) for name in names}}
 
     def value(self, model: str, part: str, metric: str) -> float | None:
         """One figure; None where the slice is empty."""
