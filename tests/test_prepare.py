@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from antiphon import event_arrays
 from antiphon.config import Config
-from antiphon.errors import ArtifactError, LogError
+from antiphon.errors import ArtifactError, ConfigError, LogError
 from antiphon.prepare import prepare, prepare_inputs
 from antiphon.prepared import Prepared
 from small_log import (
@@ -479,3 +479,13 @@ def test_a_disk_that_is_full_for_the_engine(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "can't be written" in done.stderr, done.stderr
     assert not list(run.iterdir())
+
+
+def test_a_memory_limit_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = random_rows(np.random.default_rng(0), 50_000)
+    log = write_log(tmp_path / "log.parquet", rows, **CONTEXT_TYPES)
+    monkeypatch.setattr("antiphon.engine._LEAST_BYTES", 2_000_000)
+    with pytest.raises(ConfigError, match=r"prepare\.memory_limit is too small") as caught:
+        prepare(config(log, prepare={"memory_limit": "1MB"}), tmp_path / "run/prepared")
+    assert "prepare.memory_limit=" in str(caught.value.hint)
+    assert not list((tmp_path / "run").iterdir())

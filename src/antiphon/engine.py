@@ -8,6 +8,7 @@ settings, fetching, the names of types, the few functions without a common spell
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,15 @@ import pyarrow as pa
 
 from antiphon.errors import AntiphonError, ConfigError, LogError, did_you_mean
 
-__all__ = ["Engine", "TypeKind", "quote", "seconds_of_timestamp", "split_text", "type_kind"]
+__all__ = [
+    "Engine",
+    "TypeKind",
+    "each_of",
+    "quote",
+    "seconds_of_timestamp",
+    "split_text",
+    "type_kind",
+]
 
 TypeKind = Literal["whole", "text", "float", "boolean", "list", "time", "other"]
 
@@ -36,6 +45,7 @@ _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT"} | {
 _RESERVED_BYTES = 280 * 2**20
 _LEAST_BYTES = 128 * 2**20
 _SHARE = 0.7
+_THREAD_BYTES = 150 * 2**20  # what a thread needs to work with, by DuckDB's own advice
 
 
 def quote(name: str) -> str:
@@ -48,9 +58,14 @@ def seconds_of_timestamp(expression: str) -> str:
     return f"epoch({expression})"
 
 
+def each_of(expression: str) -> str:
+    """SQL that makes one row of each element of a list."""
+    return f"unnest({expression})"
+
+
 def split_text(expression: str, separator: str) -> str:
-    """SQL that makes one row of each part of a text."""
-    return f"unnest(string_split({expression}, '{separator.replace(chr(39), chr(39) * 2)}'))"
+    """SQL for the list of the parts of a text."""
+    return f"string_split({expression}, '{separator.replace(chr(39), chr(39) * 2)}')"
 
 
 def type_kind(type_name: str) -> TypeKind:
@@ -74,19 +89,20 @@ class Engine:
     Args:
         folder: an existing folder for tables and for what doesn't fit in memory.
         memory_bytes: what the whole process may use; the engine gets what Python leaves.
-        threads: by default all cores.
+        threads: by default as many as there are cores and as memory allows.
     """
 
     def __init__(self, folder: Path, memory_bytes: int, threads: int | None = None) -> None:
         self.memory_bytes = max(_LEAST_BYTES, int((memory_bytes - _RESERVED_BYTES) * _SHARE))
-        settings: dict[str, str] = {
+        if threads is None:
+            threads = max(1, min(os.cpu_count() or 1, self.memory_bytes // _THREAD_BYTES))
+        settings = {
+            "threads": str(threads),
             "memory_limit": f"{self.memory_bytes // 1000}KB",
             "temp_directory": str(folder / "spill"),
             "preserve_insertion_order": "false",
             "autoinstall_known_extensions": "false",
         }
-        if threads is not None:
-            settings["threads"] = str(threads)
         with _explained():
             self._database = duckdb.connect(str(folder / "tables.duckdb"), config=settings)
 

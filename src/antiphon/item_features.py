@@ -36,7 +36,8 @@ from antiphon.schema import (
 
 __all__ = ["ItemTable", "open_item_tables", "open_titles", "write_item_feature"]
 
-_VECTOR_BLOCK = 16_384
+_BLOCK = 1_000_000
+_VECTOR_BLOCK = 4_096
 
 
 @dataclass(frozen=True)
@@ -152,17 +153,19 @@ def _write_number(
     for batch in engine.batches(smallest):
         raw[batch.column(0).to_numpy()] = batch.column(1).to_numpy()
     raw[~np.isfinite(raw)] = np.nan
+    blocks = [raw[start : start + _BLOCK] for start in range(0, len(raw), _BLOCK)]
     fitted: FittedFeature
     match feature:
         case CyclicFeature():
             fitted = FittedCyclic(name=feature.name, period=feature.period)
         case NumericFeature():
-            fitted = fit_numeric(feature.name, lambda: [raw])
+            fitted = fit_numeric(feature.name, lambda: blocks)
         case _:
             assert_never(feature)
     path = folder / "item_features" / f"{feature.name}.npy"
     with NpyWriter(path, np.float32, raw.shape) as writer:
-        writer.write(encode(fitted, pa.array(raw)))
+        for block in blocks:
+            writer.write(encode(fitted, pa.array(block)))
     return fitted, int(np.isfinite(raw).sum())
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from jaxtyping import Int32, Int64
 
 from antiphon.encode import find_spelling
-from antiphon.engine import Engine, split_text, type_kind
+from antiphon.engine import Engine, each_of, split_text, type_kind
 from antiphon.npy import NpyWriter
 from antiphon.schema import CategoricalFeature, FittedCategorical
 from antiphon.vocabulary import write_parquet
@@ -67,9 +67,9 @@ def _distinct(engine: Engine, feature: CategoricalFeature, values: str) -> str:
     """SQL for each item's values, each once."""
     value = "value"
     if type_kind(engine.columns(values)["value"]) == "list":
-        values = f"(SELECT number, unnest(value) AS value FROM {values} AS lists)"
+        values = f"(SELECT number, {each_of('value')} AS value FROM {values} AS lists)"
     elif feature.separator is not None:
-        parts = split_text("CAST(value AS STRING)", feature.separator)
+        parts = each_of(split_text("CAST(value AS STRING)", feature.separator))
         values = f"(SELECT number, {parts} AS value FROM {values} AS joined)"
         value = "nullif(trim(value), '')"
     known = f"{value} IS NOT NULL"
