@@ -65,7 +65,7 @@ def main() -> None:
     candidates = unit_rows(generator, items + 1, 64)
     queries = unit_rows(generator, count, 64)
     threads = processors()
-    repeats = 3
+    repeats = 3 if options.quick else 2
     search, search_busy = seconds(lambda: ExactSearch(candidates).top_k(queries, 100), repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     bare, bare_busy = min(

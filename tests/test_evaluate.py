@@ -12,7 +12,7 @@ from antiphon.artifacts import write_json
 from antiphon.config import EvaluateSection
 from antiphon.errors import EvaluationError
 from antiphon.evaluate import Evaluation, evaluate_rankers
-from antiphon.judge import score
+from antiphon.judge import GivenLists, score
 from antiphon.prepared import Prepared
 from antiphon.windows import held_out_window, validation_window
 from tiny import FixedLists, write_prepared
@@ -215,6 +215,21 @@ def test_score_agrees_with_the_tables(prepared: Prepared) -> None:
     table = evaluate_rankers(prepared, {"antiphon": ranker}, QUICK).models["antiphon"]["all"]
     assert found["ndcg_at_10"] == pytest.approx(table["ndcg_at_10"]["value"], rel=1e-5)
     assert list(found) == ["ndcg_at_10", "recall_at_100"]
+
+
+def test_progress_is_told(prepared: Prepared) -> None:
+    told: list[tuple[str, float]] = []
+    evaluate_rankers(
+        prepared, {"one": FixedLists([1])}, QUICK, progress=lambda *step: told.append(step)
+    )
+    assert told[0] == ("one", 0.0)
+    assert told[-1] == ("one", 1.0)
+
+
+def test_lists_for_other_queries_are_refused(prepared: Prepared) -> None:
+    lists = GivenLists(np.zeros((3, 100), np.int32), np.zeros((3, 100), np.float32))
+    with pytest.raises(EvaluationError, match="other queries"):
+        evaluate_rankers(prepared, {"predictions": lists}, QUICK)
 
 
 def test_what_cannot_be_judged_is_refused(tmp_path: Path, prepared: Prepared) -> None:

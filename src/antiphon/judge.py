@@ -115,6 +115,10 @@ class Judge:
         """
         if isinstance(ranker, GivenLists):
             lists, scores = ranker.lists, ranker.scores
+            if lists.shape != (expected := (len(self.window.queries), DEPTH)):
+                raise EvaluationError(
+                    f"{who} answers other queries", received=lists.shape, allowed=expected
+                )
             check_lists(lists, self.window.item_count, who)
         else:
             lists, scores = self.ask(who, ranker, queries or self.window.queries)
@@ -206,19 +210,11 @@ class Judge:
         )
         covers[[not part.queries.any() for part in self.slices]] = np.nan
         if self.section.protocol == "yambda-paper" and not isinstance(ranker, GivenLists):
-            covers[0] = self._coverage_of_all_users(who, ranker)
+            # one list, without a context, for every user with known events
+            everybody = self.window.everybody(self.section.max_users)
+            lists, _ = self.ask(f"{who}: coverage", ranker, everybody)
+            covers[0] = [coverage(lists, corpus, k) for k in KS]
         return covers
-
-    def _coverage_of_all_users(self, who: str, ranker: Ranker) -> list[float]:
-        """Coverage by one list, without a context, for every user with known events."""
-        everybody = self.window.everybody(self.section.max_users)
-        seen = np.zeros((len(KS), self.window.item_count + 1), bool)
-        for start in range(0, len(everybody), QUERIES_AT_ONCE):
-            rows = np.arange(start, min(start + QUERIES_AT_ONCE, len(everybody)))
-            lists, _ = self.ask(f"{who}: coverage", ranker, everybody.take(rows))
-            for row, k in enumerate(KS):
-                seen[row, lists[:, :k]] = True
-        return [float(row[1:].sum() / max(self.window.item_count, 1)) for row in seen]
 
 
 def score(

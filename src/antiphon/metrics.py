@@ -233,8 +233,9 @@ def list_metrics(
 
 def coverage(lists: Int32[np.ndarray, "queries k"], corpus_size: int, k: int) -> float:
     """Share of the corpus that stands in the first k of some list."""
-    seen = np.unique(lists[:, :k])
-    return float(np.count_nonzero(seen) / max(corpus_size, 1))
+    seen = np.zeros(corpus_size + 1, bool)
+    seen[lists[:, :k]] = True
+    return float(seen[1:].sum() / max(corpus_size, 1))
 
 
 def check_lists(lists: Shaped[np.ndarray, "queries k"], item_count: int, who: str) -> None:
