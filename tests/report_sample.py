@@ -18,6 +18,7 @@ import numpy as np
 from antiphon.config import EvaluateSection, GatesSection
 from antiphon.context_report import context_report
 from antiphon.evaluate import Evaluation, evaluate_rankers
+from antiphon.examples import examples
 from antiphon.gates import check_gates
 from antiphon.prepared import Prepared
 from antiphon.published import TEST_START_S, TRAIN_END_S, published
@@ -131,11 +132,10 @@ def sample_evaluation(
     candidates = rankers(tastes, blur)
     evaluation = evaluate_rankers(prepared, candidates, section, hashes={"model": "5e" * 32})
     evaluation = context_report(evaluation, candidates["antiphon"])
+    evaluation = evaluation.with_parts(loss=falling_loss(), published=_as_if_of_yambda(evaluation))
     evaluation = evaluation.with_parts(
-        loss=falling_loss(),
-        published=_as_if_of_yambda(evaluation),
         gates=check_gates(evaluation, GATES),
-        examples=_examples(evaluation),
+        examples=examples(prepared, evaluation),
     )
     return json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
 
@@ -168,16 +168,3 @@ def _as_if_of_yambda(evaluation: Evaluation) -> dict[str, Any] | None:
     return published(
         replace(window, schema=window.schema.model_copy(update=yambda)), evaluation.protocol
     )
-
-
-def _examples(evaluation: Evaluation) -> list[dict[str, Any]]:
-    lists, queries = evaluation.judged["antiphon"].lists, evaluation.judge.window.queries
-    row = int(np.flatnonzero(queries.user_key[1:] == queries.user_key[:-1])[5])
-    shown = [
-        {
-            "context": {"tab": ("home", "search")[int(queries.context["tab"][query]) - 1]},
-            "items": [{"item": 500 + int(item)} for item in lists[query, :10]],
-        }
-        for query in (row, row + 1)
-    ]
-    return [{"user": 1000 + int(queries.user_key[row]), "lists": shown}]

@@ -146,7 +146,7 @@ def _shown(document: Json, labels: Labels | None) -> Group:
     for part, figures in document["figures"].items():
         cells = figures.get(MAIN_METRICS[0], [])
         if part != "all" and any(cell["value"] is not None for cell in cells):
-            by_slice.add_row(words.part(part, labels), *_row(cells))
+            by_slice.add_row(Text(words.part(part, labels)), *_row(cells))
     note = Text(
         f"Differences are against {names[0]}; ▲ and ▼ where the two 95% intervals don't overlap.",
         style="dim",

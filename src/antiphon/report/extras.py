@@ -1,4 +1,4 @@
-"""The parts of an evaluation that not every one has: gates, published figures, lists, examples."""
+"""The parts of an evaluation that not every one has: gates, published figures, overlap."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 from antiphon.figures import KS
 from antiphon.report import words
 from antiphon.report.reading import Figure, Reading
-from antiphon.report.words import Labels
 
-__all__ = ["Gates", "Lists", "examples", "gates", "lists", "published"]
+__all__ = ["Gates", "Lists", "gates", "lists", "published"]
 
 
 @dataclass(frozen=True)
@@ -76,31 +75,6 @@ class Published:
     heads: Sequence[str]
     rows: Sequence[PublishedRow]
     differs: Sequence[str]
-
-
-@dataclass(frozen=True)
-class ExampleItem:
-    """An item of a list; `elsewhere` says whether the other list has it too."""
-
-    title: str
-    elsewhere: bool
-    marks: Sequence[str]
-
-
-@dataclass(frozen=True)
-class ExampleList:
-    """A list under a context."""
-
-    name: str
-    entries: Sequence[ExampleItem]
-
-
-@dataclass(frozen=True)
-class Example:
-    """A user's lists."""
-
-    user: str
-    lists: Sequence[ExampleList]
 
 
 def lists(reading: Reading) -> Lists | None:
@@ -169,41 +143,3 @@ def published(reading: Reading) -> Published | None:
     ]
     heads = [words.metric(metric) for metric in metrics]
     return Published(str(given.get("source", "")), heads, rows, list(given.get("differs") or ()))
-
-
-def examples(
-    reading: Reading, labels: Labels | None, titles: Mapping[str, str] | None
-) -> list[Example]:
-    """Some users' lists under two contexts, with what both lists have."""
-    given: Sequence[Mapping[str, Any]] = reading.json.get("examples") or ()
-    found = []
-    for one in given:
-        lists = [[str(item["item"]) for item in a["items"]] for a in one["lists"]]
-        shown = []
-        for n, a in enumerate(one["lists"]):
-            others = [items for m, items in enumerate(lists) if m != n]
-            shown.append(
-                ExampleList(
-                    _context(a["context"], labels),
-                    [_item(item, others, titles) for item in a["items"]],
-                )
-            )
-        found.append(Example(str(one["user"]), shown))
-    return found
-
-
-def _item(
-    item: Mapping[str, Any], others: Sequence[Sequence[str]], titles: Mapping[str, str] | None
-) -> ExampleItem:
-    identity = str(item["item"])
-    places = [items.index(identity) + 1 for items in others if identity in items]
-    marks = [f"also no. {place} there" for place in places]
-    marks += ["played then"] if item.get("hit") else []
-    marks += ["had before"] if item.get("heard") else []
-    title = item.get("title") or (titles or {}).get(identity) or identity
-    return ExampleItem(str(title), bool(places), marks)
-
-
-def _context(context: Mapping[str, Any], labels: Labels | None) -> str:
-    named = [words.part(f"{name}={value}", labels) for name, value in context.items()]
-    return ", ".join(named) or "no context"

@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from antiphon.artifacts import write_text
-from antiphon.report import extras, sections, words
+from antiphon.report import example_lists, extras, sections, words
 from antiphon.report.dots import kind_of
 from antiphon.report.reading import MAIN_METRICS, Reading
 from antiphon.report.tracks import Kind, swatch
@@ -73,7 +73,7 @@ def render_report(
         "slices": sections.slices(reading, labels) if reading.subject else [],
         "context": sections.context(reading, labels),
         "lists": extras.lists(reading),
-        "examples": extras.examples(reading, labels, titles),
+        "examples": example_lists.examples(reading, labels, titles),
         "traits": sections.traits(reading),
         "published": extras.published(reading),
     }

@@ -63,7 +63,7 @@ def _models(reading: Reading) -> Table:
     for name in reading.models(metric):
         kind = kind_of(reading, name, metric)
         table.add_row(
-            f"{SHAPES[kind]} {words.model(name)}",
+            Text(f"{SHAPES[kind]} {words.model(name)}"),
             *(_figure(reading.figure(name, "all", one)) for one in MAIN_METRICS),
             *(words.figure(reading.figure(name, "all", one).value) for one in BESIDE),
             style=STYLES[kind],
@@ -83,22 +83,23 @@ def _slices(reading: Reading, labels: Labels | None) -> Table:
     table = _table(f"{words.metric(metric)} slice by slice, beside the best baseline of each")
     table.add_column("slice", overflow="fold")
     table.add_column("queries", justify="right")
-    table.add_column(words.model(reading.subject or ""), justify="right")
+    table.add_column(Text(words.model(reading.subject or "")), justify="right")
     table.add_column("best baseline", justify="right", no_wrap=True)
     table.add_column("difference", justify="right", no_wrap=True)
     table.add_column("")
     for group in reading.groups():
         for part in group.slices:
+            name = Text(words.part(part, labels))
             against = reading.against("best_baseline", part, metric)
             if reading.is_empty(part):
-                table.add_row(words.part(part, labels), "0", "", "", "", "empty", style="dim")
+                table.add_row(name, "0", "", "", "", "empty", style="dim")
                 continue
             theirs = reading.figure(against.baseline or "", part, metric).value
             table.add_row(
-                words.part(part, labels),
+                name,
                 words.count(reading.slices[part]["queries"]),
                 words.figure(reading.figure(reading.subject or "", part, metric).value),
-                f"{words.model(against.baseline or '')} {words.figure(theirs)}",
+                Text(f"{words.model(against.baseline or '')} {words.figure(theirs)}"),
                 _difference(against),
                 _outcome(against),
             )
@@ -141,7 +142,8 @@ def _gates(gates: extras.Gates) -> Table:
     table.add_column("figures", overflow="fold")
     for gate in gates.rows:
         colour = "green" if gate.result == "passed" else "red"
-        table.add_row(gate.name, Text(f"{gate.sign} {gate.result}", style=colour), gate.text)
+        result = Text(f"{gate.sign} {gate.result}", style=colour)
+        table.add_row(Text(gate.name), result, Text(gate.text))
     return table
 
 

@@ -80,7 +80,7 @@ def _learned(reading: Reading) -> Finding:
     if random.ratio is not None and random.outcome == "better":
         text += f" Its lists score {words.times(random.ratio)} what random ones do"
         text += f" on {words.metric(MAIN_METRICS[0])}."
-    amount = f"{-gain:+.2f}".replace("-", "−")
+    amount = words.signed(-gain, 2)
     return Finding("good" if mark == "good" else "bad", headline, amount, "nats to chance", text)
 
 

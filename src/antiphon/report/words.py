@@ -88,7 +88,7 @@ def figure(value: float | None, digits: int = DIGITS) -> str:
         return NOTHING
     if value != 0 and abs(value) < 0.5 * 10**-digits:
         return f"{value:.0e}".replace("-", "−")
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value + 0.0:.{digits}f}".replace("-", "−")  # minus zero is zero
 
 
 def signed(value: float | None, digits: int = DIGITS) -> str:
