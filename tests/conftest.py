@@ -9,6 +9,7 @@ Environment variables, so that processes started by tests are held to the same.
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 
@@ -21,6 +22,10 @@ os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 
 # before the first import of the package, which the tests' own imports are
 install_import_hook("antiphon", "beartype.beartype")
+
+# Keras reads the names of a layer's arguments, which the checker's wrapper would hide from it
+_argspec_of_wrapped = inspect.getfullargspec
+inspect.getfullargspec = lambda func: _argspec_of_wrapped(inspect.unwrap(func))
 
 hypothesis.settings.register_profile(
     "antiphon", derandomize=True, deadline=None, print_blob=True, database=None

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from antiphon.batches import Batch, Batches, prefetch
 from antiphon.catalogue import Catalogue
 from antiphon.config import Config
 from antiphon.embedding import read_rows
-from antiphon.errors import NonFiniteError, NotLearningError
+from antiphon.errors import ConfigError, NonFiniteError, NotLearningError
 from antiphon.model import TwoTower
 from antiphon.prepared import Events, Prepared
 from antiphon.rows import ItemInputs
@@ -84,8 +85,9 @@ def train_model(
     events: Events,
     counts: Int64[np.ndarray, " items"],
     progress: Progress | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> tuple[TwoTower, Catalogue, Training]:
-    """Train on the events in sight, on all devices that JAX sees.
+    """Train on the events in sight.
 
     Args:
         config: the sections `model`, `train` and `split` are used.
@@ -93,9 +95,11 @@ def train_model(
         events: those of its training events that may be known.
         counts: how often each item number occurs among them.
         progress: called with step, steps and a few words, now and then.
+        devices: by default all that JAX sees; each takes its share of every batch.
     """
+    devices = devices or jax.devices()
+    _check_divisible(config, len(devices))
     catalogue = Catalogue.of(prepared, counts)
-    devices = jax.devices()
     batches = Batches(
         events,
         catalogue,
@@ -108,7 +112,9 @@ def train_model(
     steps = max(1, round(config.train.epochs * batches.steps_per_epoch))
     training = Training(steps)
     watch = _Watch(training, config.train.chance_steps, progress)
-    distribution = keras.distribution.DataParallel(devices=devices) if len(devices) > 1 else None
+    distribution = (
+        keras.distribution.DataParallel(devices=list(devices)) if len(devices) > 1 else None
+    )
     with _distributed(distribution):
         model = TwoTower(prepared.schema, config.model, config.train)
         model.fit(
@@ -123,19 +129,41 @@ def train_model(
     return model, catalogue, training
 
 
+def _check_divisible(config: Config, devices: int) -> None:
+    """Every device takes the same share of queries and of negatives."""
+    section = config.train
+    unit = section.targets_per_query * devices
+    for key, size, multiple in (
+        ("train.global_batch_size", section.global_batch_size, unit),
+        ("train.sampled_negatives", section.sampled_negatives, devices),
+    ):
+        if size % multiple:
+            raise ConfigError(
+                f"{key} can't be shared evenly by {devices} devices",
+                received=size,
+                allowed=f"a multiple of {multiple} (targets_per_query times devices)"
+                if multiple == unit
+                else f"a multiple of {multiple}",
+                hint=f"--set {key}={-(-size // multiple) * multiple}",
+            )
+
+
 class _Watch(keras.callbacks.Callback):
     """Keeps the losses, reports progress, and stops a run that goes nowhere."""
 
-    # Keras then calls back from its own thread and doesn't wait for every step's result.
+    # Keras then calls back from threads of its own, in any order, and doesn't wait for results.
     async_safe = True
 
     def __init__(self, training: Training, chance_steps: int, progress: Progress | None) -> None:
         super().__init__()
         self.training = training
-        self.chance_steps = min(chance_steps, training.steps)
+        self.chance_steps = chance_steps
         self.progress = progress
         self.every = max(1, min(50, training.steps // 20))
+        self._lock = threading.Lock()
+        self._waiting: dict[int, tuple[float, float]] = {}
         self._recent: list[tuple[float, float]] = []
+        self._step = 0
         self._started = time.perf_counter()
 
     def timed(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch]]:
@@ -149,15 +177,21 @@ class _Watch(keras.callbacks.Callback):
             yield (batch,)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        step, loss = batch + 1, float(logs["loss"])
-        if not math.isfinite(loss):
+        with self._lock:
+            self._waiting[batch + 1] = (float(logs["loss"]), float(logs["chance"]))
+            while (losses := self._waiting.pop(self._step + 1, None)) is not None:
+                self._step += 1
+                self._after_step(self._step, losses)
+
+    def _after_step(self, step: int, losses: tuple[float, float]) -> None:
+        if not math.isfinite(losses[0]):
             raise NonFiniteError(
-                f"the loss became {loss} at step {step}",
+                f"the loss became {losses[0]} at step {step}",
                 hint="lower train.learning_rate or train.dense_learning_rate; look for extreme "
                 "values in numeric or vector features",
             )
-        self._recent.append((loss, float(logs["chance"])))
-        if step % self.every == 0 or step == self.training.steps:
+        self._recent.append(losses)
+        if step % self.every == 0 or step in (self.training.steps, self.chance_steps):
             self._report(step)
         if step == self.chance_steps:
             self._check_learning(step)

@@ -1,0 +1,227 @@
+"""Training learns what was planted, on any number of devices, without recompiling."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import planted
+from antiphon.batches import Batches
+from antiphon.embedding import read_rows
+from antiphon.errors import ArtifactError, ConfigError, NonFiniteError, NotLearningError
+from antiphon.exact_search import top_k_inner_product
+from antiphon.history import History
+from antiphon.prepared import Prepared
+from antiphon.queries import Queries, queries_of_window
+from antiphon.retrieval import TrainedModel
+from antiphon.train import train, train_model
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Prepared:
+    return planted.moods(tmp_path_factory.mktemp("log") / "prepared")
+
+
+@pytest.fixture(scope="module")
+def model(prepared, tmp_path_factory) -> TrainedModel:
+    config = planted.config()
+    out = tmp_path_factory.mktemp("run") / "model"
+    train(config, prepared, out)
+    return TrainedModel.load(out, prepared, config)
+
+
+def _recall(lists: np.ndarray, targets) -> np.ndarray:
+    """Share of each query's distinct targets in its list."""
+    parts = np.split(targets.item_number, targets.offsets[1:-1])
+    return np.array(
+        [len(set(p) & set(row)) / len(set(p)) for p, row in zip(parts, lists, strict=True)]
+    )
+
+
+def test_the_true_context_beats_a_shuffled_one_by_more_than_its_interval(prepared, model) -> None:
+    queries, targets = queries_of_window(prepared.held_out, prepared.schema.user_count, 9 * 86_400)
+    rng = np.random.default_rng(0)
+    moods = queries.context["mood"]
+    right, _ = model.rank(queries, 10, exclude_heard=False)
+    flipped, _ = model.rank(
+        queries.with_context({"mood": (3 - moods).astype(np.int32)}), 10, exclude_heard=False
+    )
+    shuffled, _ = model.rank(
+        queries.with_context({"mood": rng.permutation(moods)}), 10, exclude_heard=False
+    )
+    on = _recall(right, targets)
+    for other in (shuffled, flipped):
+        gain = on - _recall(other, targets)
+        users = np.unique(queries.user_key, return_inverse=True)[1]
+        means = []
+        for _ in range(1000):  # bootstrap over users
+            weight = np.bincount(rng.integers(0, users.max() + 1, users.max() + 1))
+            weight = np.pad(weight, (0, users.max() + 1 - len(weight)))[users]
+            means.append((gain * weight).sum() / weight.sum())
+        low, high = np.percentile(means, [2.5, 97.5])
+        assert low > 0, f"gain {gain.mean():.3f}, 95% interval [{low:.3f}, {high:.3f}]"
+    # Nine plays of ten are of the mood's kind, of ten items: a perfect list has recall 0.9 or so.
+    assert on.mean() > 0.7
+
+
+def test_loss_is_reported_beside_chance(model) -> None:
+    training = json.loads((model.stage.path / "training.json").read_text())
+    # about ln of the 60 items, as every candidate then has the same score
+    assert training["chance"][-1] == pytest.approx(np.log(60), abs=0.3)
+    assert training["loss"][-1] < training["chance"][-1] - 0.5
+    assert training["step"][-1] == training["steps"]
+    assert training["examples"] == training["steps"] * 64
+
+
+def test_nothing_compiles_after_the_first_step(prepared) -> None:
+    compiled = []
+
+    def listen(event: str, seconds: float, **_: object) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(steps[-1])
+
+    steps = [0]
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        train_model(
+            planted.config(train__epochs=2.0),
+            prepared,
+            prepared.events,
+            prepared.item_counts(),
+            lambda step, total, words: steps.append(step),
+        )
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert compiled, "the listener hears compilations"
+    assert len(steps) > 10
+    assert max(compiled) <= steps[1], f"compiled at steps {sorted(set(compiled))}"
+
+
+DEVICES = """
+import sys
+import jax
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+import planted
+from pathlib import Path
+from antiphon.prepared import Prepared
+from antiphon.train import train_model
+prepared = Prepared.open(Path(sys.argv[2]))
+for count in (1, 2, 4, 8):
+    model, _, training = train_model(
+        planted.config(train__epochs=0.5), prepared, prepared.events, prepared.item_counts(),
+        devices=jax.devices()[:count],
+    )
+    tables = {name: np.asarray(table.table.value) for name, table in model.tables.items()}
+    assert len(model.tables["item"].table.value.sharding.device_set) == count
+    weights = {v.path: np.asarray(v.value) for v in model.trainable_variables}
+    np.savez(f"{sys.argv[3]}/{count}.npz", loss=training.loss, **tables, **weights)
+"""
+
+
+def test_several_devices_end_with_the_same_tables_as_one(prepared, tmp_path: Path) -> None:
+    folders = [str(Path(__file__).parent), str(prepared.stage.path), str(tmp_path)]
+    subprocess.run(
+        [sys.executable, "-c", DEVICES, *folders],
+        check=True,
+        env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"},
+        timeout=500,
+    )
+    one = np.load(tmp_path / "1.npz")
+    for count in (2, 4, 8):
+        several = np.load(tmp_path / f"{count}.npz")
+        for name in one.files:
+            np.testing.assert_allclose(several[name], one[name], rtol=2e-3, atol=2e-3)
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(prepared) -> None:
+    with pytest.raises(ConfigError, match="3 devices"):
+        train_model(
+            planted.config(),
+            prepared,
+            prepared.events,
+            prepared.item_counts(),
+            devices=[jax.devices()[0]] * 3,
+        )
+
+
+def test_a_run_that_learns_nothing_is_stopped(prepared) -> None:
+    config = planted.config(
+        train__learning_rate=1e-9, train__dense_learning_rate=1e-9, train__chance_steps=20,
+        model__temperature=1e6,
+    )  # fmt: skip
+    flat = prepared.item_counts() * 0 + 1  # every item equally popular: nothing to see at all
+    with pytest.raises(NotLearningError, match="after 20 steps") as caught:
+        train_model(config, prepared, prepared.events, flat)
+    assert "train.learning_rate" in str(caught.value)
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_step(prepared) -> None:
+    config = planted.config(train__dense_learning_rate=1e30)
+    with pytest.raises(NonFiniteError, match=r"the loss became (nan|inf) at step \d+"):
+        train_model(config, prepared, prepared.events, prepared.item_counts())
+
+
+def test_the_same_seed_gives_the_same_tables(prepared, tmp_path: Path) -> None:
+    first, second = (
+        train_model(
+            planted.config(train__epochs=1.0), prepared, prepared.events, prepared.item_counts()
+        )[0]
+        for _ in range(2)
+    )
+    for a, b in zip(first.variables, second.variables, strict=True):
+        assert np.array_equal(a.value, b.value), a.path
+
+
+def test_serving_embeds_as_training_did(prepared, model) -> None:
+    """The saved tower and candidates give the scores of the live model for a training batch."""
+    config = planted.config(
+        model__context_dropout=0.0, model__user_dropout=0.0, train__targets_per_query=1
+    )
+    live, catalogue, _ = train_model(
+        planted.config(), prepared, prepared.events, prepared.item_counts()
+    )
+    batch = Batches(
+        prepared.events, catalogue, prepared.schema, config.model, config.train, planted.DAY
+    ).batch(0)
+    rows = {
+        name: read_rows(table.table.value, jnp.asarray(batch["rows"][name]))
+        for name, table in live.tables.items()
+    }
+    on_device = jax.tree.map(jnp.asarray, batch)
+    vectors = live.candidates(rows, on_device["items"])
+    user = rows["user"][on_device["user"]]
+    live_query = np.asarray(live.queries(user, vectors, on_device, contexts=1))[:, 0]
+    items = batch["rows"]["item"]
+    queries = Queries(
+        user_number=batch["rows"]["user"][batch["user"]].astype(np.int32),
+        user_key=np.zeros(64, np.int64),
+        time_s=np.zeros(64, np.int64),
+        context={"mood": batch["context"]["mood"][:, 0]},
+    )
+    past = History(
+        np.where(batch["history"]["age"] >= 0, items[batch["history"]["item"]], 0),
+        batch["history"]["age"],
+        batch["history"]["context"],
+    )
+    served = model.embed(queries, past)
+    np.testing.assert_allclose(served, live_query, rtol=1e-4, atol=1e-4)
+    everything, scores = top_k_inner_product(served, model.candidates, 5)
+    np.testing.assert_allclose(
+        np.take_along_axis(live_query @ np.asarray(model.candidates).T, everything, 1),
+        scores,
+        rtol=1e-3,
+        atol=1e-3,
+    )
+
+
+def test_a_model_of_another_log_is_refused(model, tmp_path: Path) -> None:
+    other = planted.moods(tmp_path / "prepared", seed=9)
+    with pytest.raises(ArtifactError, match="was not computed from"):
+        TrainedModel.load(model.stage.path, other, model.config)
