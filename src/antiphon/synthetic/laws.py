@@ -71,14 +71,14 @@ class Laws:
     listens_of_rows: float = 0.9725
     without_audio: float = 0.03
 
-    def lag_cdf(self, context: int) -> Float64[np.ndarray, " lags+1"]:
+    def lag_cdf(self, context: int) -> Float64[np.ndarray, " lag_edges"]:
         """P(lag <= l) for l = 0 … lag_max, in Listen+ events; the last entry is 1."""
         lag = np.arange(1, self.lag_max + 1)
         short = np.power(1 - 1 / self.lag_short_mean[context], lag - 1)
         long = 1 / (lag + self.lag_offset[context])
         weight = self.lag_short_weight[context]
         mass = weight * short / short.sum() + (1 - weight) * long / long.sum()
-        cdf: Float64[np.ndarray, " lags+1"] = np.concatenate([[0.0], np.cumsum(mass)])
+        cdf: Float64[np.ndarray, " lag_edges"] = np.concatenate([[0.0], np.cumsum(mass)])
         cdf /= cdf[-1]
         return cdf
 

@@ -35,7 +35,7 @@ class Listens:
     repeats: Bool[np.ndarray, " n"]
 
 
-def _runs(group: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " runs+1"]:
+def _runs(group: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " edges"]:
     """Where each run of equal values begins, and the end."""
     return np.append(np.flatnonzero(np.diff(group, prepend=-1)), len(group))
 

@@ -122,7 +122,7 @@ class Oracle:
         return self._catalogue[1]
 
     def _mixture(
-        self, user: int, context: int, past: list[Int64[np.ndarray, " heard"]], time_s: int
+        self, user: int, context: int, past: list[Int64[np.ndarray, " _"]], time_s: int
     ) -> _Mixture:
         """The law of one query; `past` has the tracks heard in each context, newest first."""
         laws, world = self._truth.laws, self._truth.world
@@ -173,7 +173,7 @@ class Oracle:
 
     def _past(
         self, users: Int64[np.ndarray, " n"], cutoff_s: int
-    ) -> dict[int, list[Int64[np.ndarray, " heard"]]]:
+    ) -> dict[int, list[Int64[np.ndarray, " _"]]]:
         """For each user and context the tracks of the Listen+ events before, newest first."""
         people, item_id = self._truth.people, self._truth.world.item_id
         uid = people.uid[users]

@@ -22,7 +22,7 @@ _TRACKS_PER_ARTIST = 12
 _TRACKS_PER_ALBUM = 6
 _OLDEST_S = -3_650 * DAY_S
 _FIRST_HIT_S = -60 * DAY_S
-_SPAN_S = END_S - _OLDEST_S
+_SPAN_S = END_S - _OLDEST_S + 1
 
 
 def allot(weight: Float64[np.ndarray, " n"], total: int, least: int) -> Int64[np.ndarray, " n"]:
@@ -44,13 +44,13 @@ class World:
     genre_latent: Float32[np.ndarray, "genres latent"]
     artist_latent: Float32[np.ndarray, "artists latent"]
     artist_log_popularity: Float32[np.ndarray, " artists"]
-    artist_start: Int64[np.ndarray, " artists+1"]
+    artist_start: Int64[np.ndarray, " artist_edges"]
     item_id: UInt32[np.ndarray, " tracks"]
     track_artist: Int64[np.ndarray, " tracks"]
     track_album: Int64[np.ndarray, " tracks"]
     album_start: Int64[np.ndarray, " tracks"]
     release_s: Int64[np.ndarray, " tracks"]
-    weight_before: Float64[np.ndarray, " tracks+1"]
+    weight_before: Float64[np.ndarray, " track_edges"]
     track_length_s: UInt32[np.ndarray, " tracks"]
     hit_track: Int64[np.ndarray, "contexts hits"]
     hit_begin_s: Float64[np.ndarray, "contexts hits"]
@@ -121,7 +121,7 @@ class World:
 def _albums(
     rng: np.random.Generator,
     track_artist: Int64[np.ndarray, " tracks"],
-    artist_start: Int64[np.ndarray, " artists+1"],
+    artist_start: Int64[np.ndarray, " artist_edges"],
 ) -> tuple[Int64[np.ndarray, " tracks"], Int64[np.ndarray, " tracks"]]:
     """Album and release of each track, in the order of (artist, release, album)."""
     opens = rng.random(len(track_artist)) < 1 / _TRACKS_PER_ALBUM
