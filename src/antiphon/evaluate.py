@@ -106,7 +106,11 @@ def evaluate_rankers(
         models={name: judge.table(one) for name, one in judged.items()},
         comparisons=_comparisons(judge, judged, subject),
         curves={name: _curve(one) for name, one in judged.items()},
-        hashes={"prepared": prepared.stage.hash, **(hashes or {})},
+        hashes={
+            "log": prepared.stage.manifest["made_from"],
+            "prepared": prepared.stage.hash,
+            **(hashes or {}),
+        },
         judge=judge,
         judged=judged,
     )
