@@ -286,6 +286,13 @@ def test_modules_are_short(path: Path) -> None:
     assert lines <= 300, "one concept a module: what are the two here?"
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("benchmarks/[!_]*.py")), ids=lambda p: p.stem)
+def test_benchmarks_say_how_they_are_run(path: Path) -> None:
+    told = ast.get_docstring(tree_of(path)) or ""
+    assert f"python benchmarks/{path.name}" in told
+    assert "--quick" in told
+
+
 def test_files_name_no_machine_and_no_registry() -> None:
     # in pieces, so that this file doesn't name them
     folders = r"(?<![\w.$}])/(?:home|Users|root|work|opt)" + "/"
