@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from antiphon.errors import EvaluationError
-from antiphon.report import words
-from antiphon.report.reading import Difference, Figure, Reading
+from antiphon.report import slice_labels, words
+from antiphon.report.reading import FEW_USERS, Difference, Figure, Reading
 from antiphon.report.verdict import Finding, findings
+from antiphon.schema import FittedCategorical, FittedCyclic, Schema
 from report_sample import sample
 
 
@@ -20,7 +21,7 @@ def small(**parts: Any) -> dict[str, Any]:
     figures = {name: {"ndcg_at_10": cell, "recall_at_100": cell} for name in ("all", "new_users")}
     others = {name: {"ndcg_at_10": other, "recall_at_100": other} for name in ("all", "new_users")}
     slices = {
-        name: {"queries": 3, "users": 2, "targets": 4, "description": name} for name in figures
+        name: {"queries": 3, "users": 200, "targets": 4, "description": name} for name in figures
     }
     return {
         "format_version": 1,
@@ -66,6 +67,16 @@ def test_a_claim_needs_an_interval_clear_of_zero(
 ) -> None:
     found = verdict(**compared(difference, low, high))[1]
     assert (found.mark, found.headline) == (mark, claim)
+
+
+def test_a_few_users_carry_no_claim() -> None:
+    slices = small()["slices"]
+    for part in slices.values():
+        part["users"] = FEW_USERS - 1
+    found = verdict(slices=slices)
+    assert found[1].headline == "Too few users to tell it from the best baseline, iALS"
+    # one user has an interval of no width, which is always clear of zero
+    assert Difference.of({"difference": 0.3, "low": 0.3, "high": 0.3}, users=1).outcome == "few"
 
 
 def test_the_figures_stand_in_the_sentence() -> None:
@@ -171,6 +182,23 @@ def test_what_is_no_evaluation_is_refused(change: dict[str, Any], said: str) -> 
         Reading(small(**change))
 
 
+def test_values_are_called_what_the_config_calls_them() -> None:
+    feature = FittedCategorical(
+        name="is_organic", cardinality=3, values=("0", "1", "2"), labels=("leaning back", "1", "x")
+    )
+    schema = Schema(
+        context=(feature, FittedCyclic(name="hour", period=24.0)),
+        item_count=1,
+        user_count=1,
+        train_end_s=1,
+        held_out_start_s=1,
+        held_out_end_s=1,
+        validation_start_s=1,
+        gap_s=0,
+    )
+    assert slice_labels(schema) == {"is_organic=0": "leaning back", "is_organic=2": "x"}
+
+
 def test_figures_are_written_alike() -> None:
     assert words.figure(0.04567) == "0.0457"
     assert words.figure(0.00001) == "1e−05"
@@ -179,8 +207,8 @@ def test_figures_are_written_alike() -> None:
     assert words.signed(0.01) == "+0.0100"
     assert words.signed(-0.01) == "−0.0100"
     assert words.interval(Figure(0.5, 0.4, 0.6)) == "0.4000–0.6000"
-    assert words.interval(Difference(None, 0.0, -0.1, 0.1)) == "−0.1000 to +0.1000"
-    assert words.tight(Difference(None, 0.0, -0.1, 0.1)) == "−.1000…+.1000"
+    assert words.interval(Difference(None, None, 0.0, -0.1, 0.1)) == "−0.1000 to +0.1000"
+    assert words.tight(Difference(None, None, 0.0, -0.1, 0.1)) == "−.1000…+.1000"
     assert words.times(1.234) == "1.23×"
     assert words.times(1234.0) == "1,234×"
     assert words.plural(1, "query", "queries") == "1 query"

@@ -112,11 +112,12 @@ def _warnings(names: Sequence[str], readings: Sequence[Reading]) -> list[str]:
     first = readings[0]
     found = []
     for name, other in zip(names[1:], readings[1:], strict=True):
-        if first.hashes.get("prepared") != other.hashes.get("prepared"):
-            found.append(
-                f"{name} was judged on another prepared log than {names[0]}: figures of different "
-                "logs don't compare"
-            )
+        for key, what in (("log", "another log"), ("prepared", "another preparation of the log")):
+            if first.hashes.get(key) != other.hashes.get(key):
+                found.append(
+                    f"{name} was judged on {what} than {names[0]}: their figures don't compare"
+                )
+                break
         other_ways = [
             f"{key.replace('_', ' ')} {words.spell(theirs)}, not {words.spell(ours)}"
             for key in dict.fromkeys([*first.protocol, *other.protocol])

@@ -28,6 +28,7 @@ OUTCOMES = {
     "better": ("▲", "better"),
     "worse": ("▼", "worse"),
     "level": ("≈", "not told apart"),
+    "few": ("·", "too few users"),
     "open": ("", "no interval"),
     "empty": ("", "empty"),
 }
@@ -142,7 +143,9 @@ def slice_table(
             reading.figure(best, part, metric),
             reading.against("best_baseline", part, metric),
         )
-    scale = Scale.over(_all_values(one for pair in pairs.values() for one in pair[:2]))
+    # a handful of users would stretch the axis for all
+    drawn = [pair for pair in pairs.values() if pair[2].outcome != "few"]
+    scale = Scale.over(_all_values(one for pair in drawn for one in pair[:2]))
     rows = []
     for part, (ours, theirs, against) in pairs.items():
         name = words.part(part, labels)
@@ -150,17 +153,17 @@ def slice_table(
             rows.append(DotRow(name, "empty: no query is in it", "other", None, words.NOTHING))
             continue
         size = words.plural(reading.slices[part]["queries"], "query", "queries")
-        beside = words.model(against.baseline or "")
+        beside = words.baseline(against.baseline, theirs)
         marks = [Mark.of(ours, "ours"), Mark.of(theirs, "best")]
         sign, outcome = OUTCOMES[against.outcome]
-        note = f"{size} · best baseline {beside}" if beside else size
+        note = f"{size} · against {beside}" if beside else size
         compared = bool(beside)
         rows.append(
             DotRow(
                 name,
                 note,
                 "other",
-                track(scale, marks),
+                None if against.outcome == "few" else track(scale, marks),
                 words.signed(against.difference) if compared else words.figure(ours.value),
                 words.interval(against) if compared else words.interval(ours),
                 sign if compared else "",
@@ -185,11 +188,12 @@ def difference_table(
         found: by the row's name.
         notes: small print by the row's name.
     """
-    scale = Scale.over(v for one in found.values() for v in (one.difference, one.low, one.high))
+    known = [one for one in found.values() if one.outcome not in ("empty", "few")]
+    scale = Scale.over(v for one in known for v in (one.difference, one.low, one.high))
     rows = []
     for name, one in found.items():
         sign, outcome = OUTCOMES[one.outcome]
-        drawn = None if one.difference is None else track(scale, [Mark.of(one, "ours")], zero=True)
+        drawn = track(scale, [Mark.of(one, "ours")], zero=True) if one in known else None
         value, bounds = words.signed(one.difference), words.interval(one)
         rows.append(DotRow(name, notes.get(name, ""), "other", drawn, value, bounds, sign, outcome))
     return DotTable(caption, heads, tuple(rows), axis(scale), tall=True)

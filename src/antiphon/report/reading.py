@@ -13,13 +13,15 @@ from typing import Any, Literal
 from antiphon.errors import EvaluationError
 from antiphon.evaluate import FORMAT_VERSION, NOT_BASELINES
 
-__all__ = ["MAIN_METRICS", "Difference", "Figure", "Loss", "Reading", "SliceGroup"]
+__all__ = ["FEW_USERS", "MAIN_METRICS", "Difference", "Figure", "Loss", "Reading", "SliceGroup"]
 
 MAIN_METRICS = ("ndcg_at_10", "recall_at_100")
 FIRST_AFTER_CONTEXTS = "new_users"
+FEW_USERS = 30
+"""Resampling fewer users than this says little: a single one has an interval of no width."""
 TARGET_SLICES = ("repeat", "discovery", "head", "middle", "tail", "cold_items")
 
-Outcome = Literal["better", "worse", "level", "open", "empty"]
+Outcome = Literal["better", "worse", "level", "few", "open", "empty"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Difference:
     """One figure less another, of which more is better, with its paired 95% interval."""
 
     baseline: str | None = None
+    users: int | None = None
     difference: float | None = None
     low: float | None = None
     high: float | None = None
@@ -50,22 +53,25 @@ class Difference:
     ratio_high: float | None = None
 
     @classmethod
-    def of(cls, cell: Mapping[str, Any] | None) -> Difference:
-        """From the cells of `comparisons` and of the context's lifts."""
+    def of(cls, cell: Mapping[str, Any] | None, users: int | None = None) -> Difference:
+        """From the cells of `comparisons` and of the context's lifts, over so many users."""
         cell = cell or {}
         names = ("difference", "low", "high", "ratio", "ratio_low", "ratio_high")
-        return cls(cell.get("baseline"), *(_float(cell.get(name)) for name in names))
+        return cls(cell.get("baseline"), users, *(_float(cell.get(name)) for name in names))
 
     @property
     def outcome(self) -> Outcome:
         """Better or worse where the interval is clear of zero, level where it holds zero.
 
-        Open where no interval was computed, empty where there is nothing to compare.
+        Few where there are too few users to trust an interval, open where none was computed,
+        empty where there is nothing to compare.
         """
         if self.difference is None:
             return "empty"
         if self.low is None or self.high is None:
             return "open"
+        if self.users is not None and self.users < FEW_USERS:
+            return "few"
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "level"
@@ -158,7 +164,7 @@ class Reading:
     def against(self, baseline: str, part: str, metric: str) -> Difference:
         """Subject less baseline; the baseline "best_baseline" is the best of slice and metric."""
         compared = self.json["comparisons"].get(baseline, {})
-        return Difference.of(compared.get(part, {}).get(metric))
+        return Difference.of(compared.get(part, {}).get(metric), self.users(part))
 
     def best_baseline(self, metric: str, part: str = "all") -> str | None:
         """The name of the best baseline of a slice and metric."""
@@ -168,6 +174,10 @@ class Reading:
         if name is None and self.subject is None:
             name = next((n for n in self.models(metric, part) if n in self.baselines), None)
         return name
+
+    def users(self, part: str) -> int | None:
+        """The users of a slice."""
+        return self.slices.get(part, {}).get("users")
 
     def is_empty(self, part: str) -> bool:
         """Whether a slice has no query."""
@@ -212,7 +222,7 @@ class Reading:
     def lift(self, way: str, part: str, metric: str) -> Difference:
         """The subject under the true context less itself under another: unknown, shuffled, ..."""
         lifts = self.json.get("context_lift") or {}
-        return Difference.of(lifts.get(way, {}).get(part, {}).get(metric))
+        return Difference.of(lifts.get(way, {}).get(part, {}).get(metric), self.users(part))
 
     def under(self, way: str, part: str, metric: str) -> Figure:
         """The subject's figure under a context: on, unknown, shuffled, flipped."""

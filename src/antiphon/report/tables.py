@@ -22,7 +22,14 @@ BESIDE = ("mrr_at_10", "hit_rate_at_10", "coverage_at_100")
 MARKS = {"good": ("✓", "green"), "bad": ("✗", "red"), "open": ("○", "yellow")}
 SHAPES = {"ours": "●", "best": "□", "bound": "◇", "other": " "}
 STYLES = {"ours": "bold", "best": "cyan", "bound": "dim", "other": ""}
-COLOURS = {"better": "green", "worse": "red", "level": "yellow", "open": "", "empty": "dim"}
+COLOURS = {
+    "few": "dim",
+    "better": "green",
+    "worse": "red",
+    "level": "yellow",
+    "open": "",
+    "empty": "dim",
+}
 
 
 def evaluation_table(
@@ -75,7 +82,10 @@ def _legend(reading: Reading) -> Text:
     kinds = {kind_of(reading, name, MAIN_METRICS[0]) for name in reading.models(MAIN_METRICS[0])}
     words_of = (("ours", "judged"), ("best", "best baseline"), ("bound", "upper bound"))
     named = ", ".join(f"{SHAPES[kind]} {word}" for kind, word in words_of if kind in kinds)
-    return Text(f"  {named}; of differences ▲ better, ▼ worse, ≈ not told apart\n", style="dim")
+    return Text(
+        f"  {named}; of differences ▲ better, ▼ worse, ≈ not told apart, · too few users\n",
+        style="dim",
+    )
 
 
 def _slices(reading: Reading, labels: Labels | None) -> Table:
@@ -94,12 +104,12 @@ def _slices(reading: Reading, labels: Labels | None) -> Table:
             if reading.is_empty(part):
                 table.add_row(name, "0", "", "", "", "empty", style="dim")
                 continue
-            theirs = reading.figure(against.baseline or "", part, metric).value
+            theirs = reading.figure(against.baseline or "", part, metric)
             table.add_row(
                 name,
                 words.count(reading.slices[part]["queries"]),
                 words.figure(reading.figure(reading.subject or "", part, metric).value),
-                Text(f"{words.model(against.baseline or '')} {words.figure(theirs)}"),
+                Text(f"{words.baseline(against.baseline, theirs)} {words.figure(theirs.value)}"),
                 _difference(against),
                 _outcome(against),
             )

@@ -96,6 +96,7 @@ def _beats(reading: Reading) -> Finding:
         "better": ("good", f"It beats the best baseline, {best}"),
         "worse": ("bad", f"It loses to the best baseline, {best}"),
         "level": ("open", f"It can’t be told from the best baseline, {best}"),
+        "few": ("open", f"Too few users to tell it from the best baseline, {best}"),
         "open": ("open", f"Against the best baseline, {best}, no interval was computed"),
         "empty": ("open", "There was nothing to compare"),
     }
@@ -181,7 +182,7 @@ def _minus(value: float | None) -> float | None:
 
 
 def _reversed(found: Difference) -> Difference:
-    return Difference(None, _minus(found.difference), _minus(found.high), _minus(found.low))
+    return Difference(None, None, _minus(found.difference), _minus(found.high), _minus(found.low))
 
 
 def _percent(ratio: float | None) -> str:

@@ -10,8 +10,25 @@ from typing import Any
 
 from antiphon.report.reading import Difference, Figure
 from antiphon.report.scales import Number
+from antiphon.schema import FittedCategorical, Schema
 
-__all__ = ["Labels", "count", "figure", "interval", "metric", "model", "moment", "share", "signed"]
+__all__ = [
+    "Labels",
+    "baseline",
+    "count",
+    "figure",
+    "interval",
+    "metric",
+    "model",
+    "moment",
+    "part",
+    "plural",
+    "signed",
+    "slice_labels",
+    "spell",
+    "tight",
+    "times",
+]
 
 MODELS = {
     "antiphon": "Antiphon",
@@ -62,9 +79,25 @@ Labels = Mapping[str, str]
 """What to call slices, such as {"is_organic=1": "searching"}."""
 
 
+def slice_labels(schema: Schema) -> dict[str, str]:
+    """What the config calls the values of its context features, by the name of their slice."""
+    return {
+        f"{feature.name}={value}": label
+        for feature in schema.context
+        if isinstance(feature, FittedCategorical) and feature.values and feature.labels
+        for value, label in zip(feature.values, feature.labels, strict=True)
+        if label != value
+    }
+
+
 def model(name: str) -> str:
     """What to call a model; names that aren't known stay."""
     return MODELS.get(name, name)
+
+
+def baseline(name: str | None, found: Figure) -> str:
+    """What to call the best baseline; where it has nothing, neither has any other."""
+    return "any" if found.value == 0 else model(name or "")
 
 
 def metric(name: str) -> str:
@@ -78,7 +111,7 @@ def part(name: str, labels: Labels | None = None) -> str:
     if labels and name in labels:
         return labels[name]
     if name.startswith("history="):
-        return f"{name[8:].replace('-', '–')} known events"
+        return f"{name[8:].replace('-', '–')} events"
     return SLICES.get(name, name)
 
 
@@ -88,7 +121,7 @@ def figure(value: float | None, digits: int = DIGITS) -> str:
         return NOTHING
     if value != 0 and abs(value) < 0.5 * 10**-digits:
         return f"{value:.0e}".replace("-", "−")
-    return f"{value + 0.0:.{digits}f}".replace("-", "−")  # minus zero is zero
+    return f"{value + 0.0:,.{digits}f}".replace("-", "−")  # minus zero is zero
 
 
 def signed(value: float | None, digits: int = DIGITS) -> str:
@@ -117,11 +150,6 @@ def tight(found: Figure | Difference, digits: int = DIGITS) -> str:
 def times(value: float | None) -> str:
     """A ratio."""
     return NOTHING if value is None else f"{value:.2f}×" if value < 100 else f"{value:,.0f}×"
-
-
-def share(value: float | None, digits: int = 1) -> str:
-    """A share, in percent."""
-    return NOTHING if value is None else f"{100 * value:.{digits}f}%".replace("-", "−")
 
 
 def count(value: Number | None) -> str:
