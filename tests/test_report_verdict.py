@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from antiphon.errors import EvaluationError
-from antiphon.report import slice_labels, words
+from antiphon.report import words
 from antiphon.report.reading import FEW_USERS, Difference, Figure, Reading
 from antiphon.report.verdict import Finding, findings
-from antiphon.schema import FittedCategorical, FittedCyclic, Schema
 from report_sample import sample
 
 
@@ -180,23 +179,6 @@ def test_lists_made_elsewhere_are_judged_under_their_own_name() -> None:
 def test_what_is_no_evaluation_is_refused(change: dict[str, Any], said: str) -> None:
     with pytest.raises(EvaluationError, match=said):
         Reading(small(**change))
-
-
-def test_values_are_called_what_the_config_calls_them() -> None:
-    feature = FittedCategorical(
-        name="is_organic", cardinality=3, values=("0", "1", "2"), labels=("leaning back", "1", "x")
-    )
-    schema = Schema(
-        context=(feature, FittedCyclic(name="hour", period=24.0)),
-        item_count=1,
-        user_count=1,
-        train_end_s=1,
-        held_out_start_s=1,
-        held_out_end_s=1,
-        validation_start_s=1,
-        gap_s=0,
-    )
-    assert slice_labels(schema) == {"is_organic=0": "leaning back", "is_organic=2": "x"}
 
 
 def test_figures_are_written_alike() -> None:

@@ -3,12 +3,5 @@
 from antiphon.report.compare import compare_runs
 from antiphon.report.page import render_report, write_report
 from antiphon.report.tables import evaluation_table
-from antiphon.report.words import slice_labels
 
-__all__ = [
-    "compare_runs",
-    "evaluation_table",
-    "render_report",
-    "slice_labels",
-    "write_report",
-]
+__all__ = ["compare_runs", "evaluation_table", "render_report", "write_report"]

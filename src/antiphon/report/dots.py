@@ -15,6 +15,7 @@ from antiphon.report.tracks import Kind, Mark, axis, track
 from antiphon.report.words import Labels
 
 __all__ = [
+    "OUTCOMES",
     "DotRow",
     "DotTable",
     "difference_table",

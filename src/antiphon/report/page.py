@@ -18,6 +18,7 @@ from antiphon.artifacts import write_text
 from antiphon.report import example_lists, extras, sections, words
 from antiphon.report.dots import kind_of
 from antiphon.report.reading import MAIN_METRICS, Reading
+from antiphon.report.sheets import sheets
 from antiphon.report.tracks import Kind, swatch
 from antiphon.report.verdict import findings
 from antiphon.report.words import Labels
@@ -88,7 +89,7 @@ def render_report(
         gates=extras.gates(reading),
         marks=MARKS,
         legend=_legend(reading),
-        sheets=sections.sheets(reading, labels),
+        sheets=sheets(reading, labels),
         protocol=_protocol(reading),
         paper=reading.protocol.get("name") == "yambda-paper",
         hashes=sorted(reading.hashes.items()),

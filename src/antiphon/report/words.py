@@ -10,7 +10,6 @@ from typing import Any
 
 from antiphon.report.reading import Difference, Figure
 from antiphon.report.scales import Number
-from antiphon.schema import FittedCategorical, Schema
 
 __all__ = [
     "Labels",
@@ -24,7 +23,6 @@ __all__ = [
     "part",
     "plural",
     "signed",
-    "slice_labels",
     "spell",
     "tight",
     "times",
@@ -77,17 +75,6 @@ NOTHING = "–"
 
 Labels = Mapping[str, str]
 """What to call slices, such as {"is_organic=1": "searching"}."""
-
-
-def slice_labels(schema: Schema) -> dict[str, str]:
-    """What the config calls the values of its context features, by the name of their slice."""
-    return {
-        f"{feature.name}={value}": label
-        for feature in schema.context
-        if isinstance(feature, FittedCategorical) and feature.values and feature.labels
-        for value, label in zip(feature.values, feature.labels, strict=True)
-        if label != value
-    }
 
 
 def model(name: str) -> str:
