@@ -137,6 +137,14 @@ def test_where_it_loses_is_named() -> None:
     assert "New users (−0.0200 to iALS)" in found.text
 
 
+def test_a_draw_is_no_win() -> None:
+    found = verdict(**compared(0.01, -0.01, 0.02))[3]
+    assert (found.mark, found.headline) == ("open", "No slice is surely won or lost")
+    won = verdict()[3]
+    assert (won.mark, won.headline) == ("good", "It loses nowhere")
+    assert won.text == "It is surely better in 1 slice."
+
+
 def test_nothing_measured_is_nothing_claimed() -> None:
     assert [one.mark for one in verdict(comparisons={})] == ["open", "open", "open"]
     only = {"models": {"ials": small()["models"]["ials"]}, "comparisons": {}}

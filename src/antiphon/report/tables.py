@@ -83,7 +83,7 @@ def _legend(reading: Reading) -> Text:
     words_of = (("ours", "judged"), ("best", "best baseline"), ("bound", "upper bound"))
     named = ", ".join(f"{SHAPES[kind]} {word}" for kind, word in words_of if kind in kinds)
     return Text(
-        f"  {named}; of differences ▲ better, ▼ worse, ≈ not told apart, · too few users\n",
+        f"  {named}; ▲ better, ▼ worse, ≈ not told apart, · too few users\n",
         style="dim",
     )
 
@@ -102,7 +102,7 @@ def _slices(reading: Reading, labels: Labels | None) -> Table:
             name = Text(words.part(part, labels))
             against = reading.against("best_baseline", part, metric)
             if reading.is_empty(part):
-                table.add_row(name, "0", "", "", "", "empty", style="dim")
+                table.add_row(name, "0", "", "", "empty", "", style="dim")
                 continue
             theirs = reading.figure(against.baseline or "", part, metric)
             table.add_row(
@@ -158,7 +158,9 @@ def _gates(gates: extras.Gates) -> Table:
 
 
 def _table(title: str) -> Table:
-    return Table(title=Text(title), title_justify="left", title_style="", box=box.SIMPLE_HEAD)
+    return Table(
+        title=Text(title), title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False
+    )
 
 
 def _figure(found: Figure) -> Text:

@@ -159,20 +159,22 @@ def _loses(reading: Reading, labels: Labels | None) -> Finding | None:
     if reading.best_baseline(metric) is None:
         return None
     worse = sorted(reading.differing("worse", metric), key=lambda pair: pair[1].ratio or 0)
-    level = reading.differing("level", metric)
-    parts = len(worse) + len(level) + len(reading.differing("better", metric))
-    amount = f"{len(worse)} of {parts}"
-    tail = f" In {words.plural(len(level), 'slice')} the two can’t be told apart." if level else ""
+    better, level = (reading.differing(way, metric) for way in ("better", "level"))
+    amount = f"{len(worse)} of {len(worse) + len(level) + len(better)}"
+    rest = f"It is surely better in {words.plural(len(better), 'slice')}"
+    rest += f"; in {words.count(len(level))} the two can’t be told apart." if level else "."
     if not worse:
-        text = f"No slice with queries has a baseline that is surely better.{tail}"
-        return Finding("good", "It loses nowhere", amount, "slices lost", text)
+        if not better:
+            headline = "No slice is surely won or lost"
+            return Finding("open", headline, amount, "slices lost", rest)
+        return Finding("good", "It loses nowhere", amount, "slices lost", rest)
     named = [
         f"{words.part(part, labels)} ({words.signed(one.difference)} to "
         f"{words.model(one.baseline or '')})"
         for part, one in worse[:NAMED_SLICES]
     ]
     more = f", and {len(worse) - NAMED_SLICES} more" if len(worse) > NAMED_SLICES else ""
-    text = f"The best baseline is surely better here: {', '.join(named)}{more}.{tail}"
+    text = f"The best baseline is surely better here: {', '.join(named)}{more}. {rest}"
     headline = f"It loses in {words.plural(len(worse), 'slice')}"
     return Finding("bad", headline, amount, "slices lost", text)
 
