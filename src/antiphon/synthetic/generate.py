@@ -75,7 +75,7 @@ def synthesize(
         raise LogError(
             "the synthetic log could not be written",
             received=error,
-            hint="it takes about 35 bytes an event and 1 kB a track; see that there is room",
+            hint="it takes about 25 bytes an event and 1 kB a track; see that there is room",
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

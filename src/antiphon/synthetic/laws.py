@@ -39,8 +39,8 @@ class Laws:
     """
 
     # A listen in a context repeats the past of the same or of the other context this often, …
-    repeat_same: Pair = (0.40, 0.50)
-    repeat_other: Pair = (0.06, 0.11)
+    repeat_same: Pair = (0.36, 0.45)
+    repeat_other: Pair = (0.06, 0.10)
     # … so many Listen+ events back: a geometric law mixed with one falling as 1 / (lag + offset).
     # A lag past the start of the user's stream makes the listen a discovery.
     lag_short_weight: Pair = (0.35, 0.15)
@@ -49,9 +49,9 @@ class Laws:
     lag_max: int = 2_000
     # Of the discoveries, the share of what is trending: tracks that become hits at some moment
     # and cool down from then on.
-    trending: Pair = (0.34, 0.44)
-    hits_a_day: float = 8.0
-    hit_half_life_days: Pair = (4.0, 9.0)
+    trending: Pair = (0.38, 0.48)
+    hits_a_day: float = 6.0
+    hit_half_life_days: Pair = (3.0, 5.0)
     hit_spread: float = 1.0
     hit_of_new_release: float = 0.7
     # Of the discoveries by artist, the share of the newest album while it is new.
