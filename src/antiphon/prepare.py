@@ -3,8 +3,9 @@
     files -> log -> positives -> users, items -> events/, held_out/ -> item_features/
 
 The form of the result is told in `prepared.py`. Everything but `held_out/` is a function of the
-training events and the feature tables alone, and every byte one of the config and the files:
-threads and memory change how long it takes, not what comes out.
+training events, the feature tables and where time is cut (which may hang on the log's last second),
+and every byte one of the config and the files: threads and memory change how long it takes, not
+what comes out.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from jaxtyping import Bool, Int32, Int64, Shaped
 from antiphon.artifacts import Stage, open_stage
 from antiphon.schema import Schema
 
-__all__ = ["Events", "Prepared"]
+__all__ = ["Events", "Prepared", "read_schema"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Prepared:
             ArtifactError: a part is missing, damaged or of another version.
         """
         stage = open_stage(path)
-        schema = Schema.model_validate_json((path / "schema.json").read_text(encoding="utf-8"))
+        schema = read_schema(path)
         names = schema.context_names()
         return cls(
             stage,
@@ -174,6 +174,11 @@ class Prepared:
     def _column(self, which: str, column: str) -> Any:
         table = pq.read_table(self.stage.path / f"{which}.parquet", columns=[column])
         return table.column(column).combine_chunks()
+
+
+def read_schema(folder: Path) -> Schema:
+    """The fitted schema of a prepared folder."""
+    return Schema.model_validate_json((folder / "schema.json").read_text(encoding="utf-8"))
 
 
 def _map(path: Path) -> Shaped[np.ndarray, "..."]:
