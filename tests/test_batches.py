@@ -110,9 +110,7 @@ def test_expected_counts_are_those_of_the_mixture(batches: Batches) -> None:
     assert expected.sum() == pytest.approx(92)
     items = batch["rows"]["item"]
     candidates = items[np.concatenate([batch["positive"].ravel(), batch["negative"]])]
-    np.testing.assert_allclose(
-        batch["log_expected_count"], np.log(expected[candidates]), rtol=1e-5
-    )
+    np.testing.assert_allclose(batch["log_expected_count"], np.log(expected[candidates]), rtol=1e-5)
 
 
 def test_chance_is_the_loss_of_equal_scores(batches: Batches) -> None:

@@ -52,9 +52,7 @@ def test_loss_and_gradient_are_those_of_the_definition(float64, tile) -> None:
         both = jnp.concatenate([jnp.where(hit, -jnp.inf, logits), score[:, None]], axis=1)
         return jnp.sum(jax.nn.logsumexp(both, axis=1) - score)
 
-    ours = jax.jit(
-        jax.value_and_grad(lambda *inputs: 2.5 * sampled_softmax(*inputs, tile), (0, 1))
-    )
+    ours = jax.jit(jax.value_and_grad(lambda *inputs: 2.5 * sampled_softmax(*inputs, tile), (0, 1)))
     theirs = jax.jit(jax.value_and_grad(lambda *inputs: 2.5 * plain(*inputs), (0, 1)))
     for seed in range(20):
         inputs = _random(seed)

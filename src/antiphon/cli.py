@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-console = Console()
+# a file or a pipe has no width of its own: wide enough for the tables
+WIDTH = None if sys.stdout.isatty() else 100
+console = Console(width=WIDTH)
 progress_console = Console(stderr=True)
 
 ConfigPath = Annotated[Path, typer.Argument(help="The TOML config.", metavar="CONFIG")]
@@ -105,6 +108,73 @@ def train(
 ) -> None:
     """Train the two towers (after preparing, if that isn't done yet)."""
     _run(Config.load(config, overrides or ()), runs, as_json, until="train")
+
+
+@app.command(epilog="Example: antiphon evaluate runs/kuairand --predictions mine.parquet")
+def evaluate(
+    run: RunPath,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Parquet of somebody's lists: query_id, item_id and rank or score."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge a run's model, or anybody's lists, beside the baselines.
+
+    The exit code is 3 where a gate of the config fails.
+    """
+    config = Config.load(run / "config.toml")
+    if predictions is None:
+        _run(config, run.parent, as_json, only_evaluation=True)
+        return
+    from antiphon.evaluation import judge_predictions, slice_labels
+    from antiphon.report import evaluation_table
+    from antiphon.retrieval import TrainedModel
+
+    model = TrainedModel.load_run(run)
+    with _progress() as tell:
+        judged = judge_predictions(model, predictions, partial(tell, "evaluate"))
+    if as_json:
+        _print_json(judged.to_json())
+    else:
+        console.print(
+            evaluation_table(judged.to_json(), labels=slice_labels(model.prepared.schema))
+        )
+
+
+@app.command(epilog="Example: antiphon split runs/kuairand --out kuairand-split")
+def split(
+    run: RunPath,
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    as_json: Json = False,
+) -> None:
+    """Write train, validation and test as Parquet with the log's ids, for other people's models."""
+    from antiphon.prepared import Prepared
+    from antiphon.splits import write_split
+
+    config = Config.load(run / "config.toml")
+    folder = write_split(Prepared.open(run / "prepared"), config.evaluate, out)
+    files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+    if as_json:
+        _print_json({"out": str(folder), "files": files})
+    else:
+        console.print(show.files_table(folder, files))
+
+
+@app.command(epilog="Example: antiphon compare runs/demo runs/demo-2")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Two runs or more.", metavar="RUN...")],
+    as_json: Json = False,
+) -> None:
+    """Set the evaluations of several runs side by side; the first is the reference."""
+    from antiphon.gates import read_evaluation
+    from antiphon.report import compare_runs
+
+    table, document = compare_runs([(str(run), read_evaluation(run)) for run in runs])
+    if as_json:
+        _print_json(document)
+    else:
+        console.print(table)
 
 
 @app.command(epilog="Example: antiphon recommend runs/demo --user 1001 --context is_organic=1 -k 5")
@@ -225,15 +295,28 @@ def parse_context(text: str) -> dict[str, str]:
     return context
 
 
-def _run(config: Config, runs: Path, as_json: bool, until: str = "evaluate") -> None:
+def _run(
+    config: Config,
+    runs: Path,
+    as_json: bool,
+    until: str = "evaluate",
+    only_evaluation: bool = False,
+) -> None:
     from antiphon import pipeline
+    from antiphon.gates import read_evaluation, require_gates
 
     with _progress() as tell:
         done = pipeline.run(config, runs, tell, until)
+    evaluation = read_evaluation(done.path) if until == "evaluate" else None
     if as_json:
-        _print_json(done.summary)
+        _print_json(evaluation if only_evaluation else done.summary)
     else:
-        console.print(show.summary_table(done))
+        if not only_evaluation:
+            console.print(show.summary_table(done))
+        if evaluation:
+            console.print(show.evaluation_part(done, evaluation))
+    if evaluation and evaluation["gates"]:
+        require_gates(evaluation["gates"])
 
 
 def _synthesize(

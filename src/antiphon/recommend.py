@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from antiphon.config import Config
 from antiphon.encode import encode_request
 from antiphon.errors import RequestError
-from antiphon.exact_search import Exclusions, top_k_inner_product
+from antiphon.exclusions import Exclusions
 from antiphon.history import History, gather_history
-from antiphon.prepared import Prepared
 from antiphon.queries import Queries
-from antiphon.retrieval import TrainedModel, heard_items
+from antiphon.retrieval import TrainedModel
 from antiphon.schema import FittedCategorical
 from antiphon.vocabulary import Vocabulary
 
@@ -71,10 +69,7 @@ class Recommender:
         Raises:
             ArtifactError: a part is missing, damaged, of another version or of another run.
         """
-        run = Path(run)
-        config = Config.load(run / "config.toml")
-        prepared = Prepared.open(run / "prepared")
-        return cls(TrainedModel.load(run / "model", prepared, config))
+        return cls(TrainedModel.load_run(Path(run)))
 
     def recommend(
         self,
@@ -114,9 +109,7 @@ class Recommender:
         if exclude_heard is None:
             exclude_heard = self.model.config.evaluate.exclude_heard
         exclude = self._heard(query, given[given > 0]) if exclude_heard else None
-        found, scores = top_k_inner_product(
-            self.model.embed(query, past), self.model.candidates, k, exclude=exclude
-        )
+        found, scores = self.model.search.top_k(self.model.embed(query, past), k, exclude=exclude)
         numbers = found[0][found[0] > 0]
         return Answer(
             items=tuple(
@@ -163,7 +156,8 @@ class Recommender:
         )
 
     def _heard(self, query: Queries, given: np.ndarray) -> Exclusions:
-        heard = np.concatenate([heard_items(self.model.prepared, query).item_number, given])
+        known = Exclusions.heard(self.model.prepared.events, query)
+        heard = np.concatenate([known.item_number, given])
         return Exclusions(np.array([0, len(heard)], np.int64), heard.astype(np.int32))
 
     @cached_property

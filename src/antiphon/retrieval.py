@@ -18,13 +18,14 @@ from jaxtyping import Float32, Int32
 from antiphon.artifacts import Stage, open_stage
 from antiphon.config import Config
 from antiphon.errors import ArtifactError
-from antiphon.exact_search import Exclusions, top_k_inner_product
+from antiphon.exact_search import ExactSearch
+from antiphon.exclusions import Exclusions
 from antiphon.history import History, gather_history
 from antiphon.prepared import Prepared
 from antiphon.queries import Queries
 from antiphon.towers import QueryTower
 
-__all__ = ["TrainedModel", "heard_items"]
+__all__ = ["TrainedModel"]
 
 CHUNK_QUERIES = 1024
 
@@ -68,6 +69,12 @@ class TrainedModel:
             tower=tower,
         )
 
+    @classmethod
+    def load_run(cls, run: Path) -> TrainedModel:
+        """Open the trained model of a run folder; see `load`."""
+        config = Config.load(run / "config.toml")
+        return cls.load(run / "model", Prepared.open(run / "prepared"), config)
+
     def embed(
         self, queries: Queries, history: History | None = None
     ) -> Float32[np.ndarray, "queries width_and_one"]:
@@ -96,8 +103,13 @@ class TrainedModel:
         self, queries: Queries, k: int, *, exclude_heard: bool
     ) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
         """The k best items of each query; see `queries.Ranker`."""
-        exclude = heard_items(self.prepared, queries) if exclude_heard else None
-        return top_k_inner_product(self.embed(queries), self.candidates, k, exclude=exclude)
+        exclude = Exclusions.heard(self.prepared.events, queries) if exclude_heard else None
+        return self.search.top_k(self.embed(queries), k, exclude=exclude)
+
+    @cached_property
+    def search(self) -> ExactSearch:
+        """Exact search over the corpus."""
+        return ExactSearch(self.candidates)
 
     def _embed_chunk(
         self, queries: Queries, history: History, rows: slice
@@ -123,12 +135,3 @@ class TrainedModel:
     @cached_property
     def _tower_function(self) -> Any:
         return jax.jit(lambda *inputs: self.tower(*inputs, contexts=1))
-
-
-def heard_items(prepared: Prepared, queries: Queries) -> Exclusions:
-    """The items each query's user has had before the query, as far as training knows."""
-    events, users = prepared.events, queries.user_number.astype(np.int64)
-    starts, ends = events.starts[users], events.first_at(users, queries.time_s)
-    offsets = np.concatenate([[0], np.cumsum(ends - starts)])
-    rows = np.repeat(starts - offsets[:-1], ends - starts) + np.arange(offsets[-1])
-    return Exclusions(offsets, np.asarray(events.item_number[rows]))

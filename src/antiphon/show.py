@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -34,6 +35,8 @@ __all__ = [
     "download_progress",
     "download_table",
     "error",
+    "evaluation_part",
+    "files_table",
     "summary_table",
 ]
 
@@ -65,6 +68,29 @@ def summary_table(run: Run) -> RenderableType:
         parts.append(_metrics(summary["metrics"]))
     parts.append(Text(f"all of it is in {run.path}", style="dim"))
     return Group(*parts)
+
+
+def evaluation_part(run: Run, evaluation: Mapping[str, Any]) -> RenderableType:
+    """The evaluation's tables and where its report is."""
+    from antiphon.evaluation import slice_labels
+    from antiphon.prepared import read_schema
+    from antiphon.report import evaluation_table
+
+    labels = slice_labels(read_schema(run.path / "prepared"))
+    report = run.path / "evaluation" / "report.html"
+    return Group(
+        evaluation_table(evaluation, labels=labels), Text(f"the report: {report}", style="bold")
+    )
+
+
+def files_table(folder: Path, files: Mapping[str, int]) -> Table:
+    """Files and their sizes."""
+    table = Table(box=box.SIMPLE_HEAD, title=str(folder), title_justify="left")
+    table.add_column("file")
+    table.add_column("bytes", justify="right")
+    for name, size in files.items():
+        table.add_row(name, f"{size:,}")
+    return table
 
 
 def _log_line(log: Mapping[str, Any]) -> Text:

@@ -1,0 +1,206 @@
+"""The sections of the config, one a stage: every knob, its default and what it does."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from antiphon.schema import Feature
+
+__all__ = [
+    "EvaluateSection",
+    "FeaturesSection",
+    "GatesSection",
+    "LogSection",
+    "ModelSection",
+    "PrepareSection",
+    "Section",
+    "SplitSection",
+    "TrainSection",
+]
+
+MEMORY = r"^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$"
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class Section(BaseModel):
+    """A frozen section of the config that refuses keys it doesn't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogSection(Section):
+    """What the interaction log is and what its rows mean."""
+
+    events: Paths = Field(
+        min_length=1, description="Parquet or CSV files of events: paths or globs, one or several"
+    )
+    user: str = Field(description="column of the user's id (whole numbers or text)")
+    item: str = Field(description="column of the item's id (whole numbers or text)")
+    time: str = Field(description="column of the event's time")
+    time_unit: Literal["s", "ms", "us", "timestamp"] = Field(
+        "s", description="unit of `time` if it is a number; `timestamp` if it is a SQL timestamp"
+    )
+    where: str = Field("TRUE", description="SQL condition: which rows exist at all")
+    derived: dict[str, str] = Field(
+        default_factory=dict,
+        description="columns to add, name = SQL expression; later expressions may use them",
+    )
+    positive: str = Field("TRUE", description="SQL condition: the events a model learns from")
+    target: str | None = Field(
+        None,
+        description="SQL condition on positive events: what evaluation asks for, if not all",
+    )
+    sample_users: float = Field(
+        1.0, gt=0, le=1, description="share of users to keep; whole users, chosen by a hash"
+    )
+    catalogue: bool = Field(
+        True, description="items that only the item feature tables know are candidates too"
+    )
+    titles: str | None = Field(None, description="Parquet or CSV file with titles of items")
+    title: str = Field("title", description="SQL expression of the title over `titles`")
+    title_item_column: str | None = Field(
+        None, description="item id column of `titles`; by default that of the log"
+    )
+
+
+class FeaturesSection(Section):
+    """What a request may state and what is known of an item."""
+
+    context: tuple[Feature, ...] = Field((), description="features of the moment of a request")
+    item: tuple[Feature, ...] = Field((), description="features of an item")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FeaturesSection:
+        for group in (self.context, self.item):
+            names = [feature.name for feature in group]
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"two features are called {name!r}")
+        for feature in self.item:
+            if feature.table is None:
+                raise ValueError(f"item feature {feature.name!r} needs a table")
+        for feature in self.context:
+            if feature.table is not None:
+                raise ValueError(f"context feature {feature.name!r} can't have a table")
+        return self
+
+
+class SplitSection(Section):
+    """Where time is cut. Windows are [start, end); training never sees the gap before one."""
+
+    test_start_s: int | None = Field(
+        None, description="first second of the test window; overrides `test_days`"
+    )
+    test_days: float = Field(1.0, ge=0, description="length of the test window at the log's end")
+    validation_days: float | None = Field(
+        None, gt=0, description="length of the validation window; by default that of the test"
+    )
+    gap_s: int = Field(1800, ge=0, description="seconds left out before each window")
+
+
+class PrepareSection(Section):
+    """Resources of the prepare stage."""
+
+    memory_limit: str = Field("2GiB", pattern=MEMORY, description="memory the whole stage may use")
+    threads: int | None = Field(None, ge=1, description="threads; by default all cores")
+
+
+class ModelSection(Section):
+    """The two towers."""
+
+    width: int = Field(64, ge=4, le=1024, description="size of the embeddings")
+    history_length: int = Field(50, ge=0, le=1000, description="past events attended to")
+    context_dropout: float = Field(
+        0.1, ge=0, lt=1, description="share of training contexts shown as unknown"
+    )
+    user_dropout: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of training users shown as unknown; with 1 only their history tells "
+        "users apart",
+    )
+    temperature: float = Field(0.1, gt=0, description="initial temperature of the softmax")
+
+
+class TrainSection(Section):
+    """Training."""
+
+    seed: int = Field(0, ge=0, description="seed of everything random")
+    epochs: float = Field(3.0, gt=0, description="passes over the positive events")
+    global_batch_size: int = Field(1024, ge=2, description="examples a step, over all devices")
+    targets_per_query: int = Field(
+        4, ge=1, le=64, description="positives drawn for one history of a user"
+    )
+    sampled_negatives: int = Field(1024, ge=0, description="negatives drawn a step, shared")
+    negative_power: float = Field(
+        0.75, ge=0, le=1, description="sampled negatives are drawn by count ** this"
+    )
+    learning_rate: float = Field(0.05, gt=0, description="of the embedding tables (Adagrad)")
+    dense_learning_rate: float = Field(0.001, gt=0, description="of all other weights (Adam)")
+    chance_steps: int = Field(
+        500, ge=1, description="stop if the loss hasn't left chance after this many steps"
+    )
+
+
+class EvaluateSection(Section):
+    """How a model is judged."""
+
+    protocol: Literal["standard", "yambda-paper"] = Field(
+        "standard", description="definitions of the metrics"
+    )
+    exclude_heard: bool = Field(
+        False, description="leave out of every list what the user has had before"
+    )
+    query_by: tuple[str, ...] | None = Field(
+        None,
+        description="context features that tell queries of a user apart; by default all. The "
+        "others take the value of the query's first event",
+    )
+    max_users: int | None = Field(
+        None, ge=1, description="evaluate this many users only, chosen by a hash"
+    )
+    resamples: int = Field(
+        1000, ge=0, le=100_000, description="bootstrap resamples of the intervals; 0 for none"
+    )
+    repetition_feature: str | None = Field(
+        None,
+        description="categorical item feature whose repetition within a list is measured; by "
+        "default the one called artist, if there is one",
+    )
+
+
+class GatesSection(Section):
+    """What must hold for an evaluation to pass; where a gate fails, the exit code is 3."""
+
+    learned: bool = Field(
+        False, description="the loss has left chance and lists are better than random ones"
+    )
+    beats_baselines: bool = Field(
+        False, description="better than the best baseline, the interval clear of zero"
+    )
+    context_helps: bool = Field(
+        False,
+        description="better than without the context and than with a shuffled one, both intervals "
+        "clear of zero",
+    )
+    max_regression_vs: str | None = Field(
+        None, description="run folder, or its evaluation.json, that this one must not fall behind"
+    )
+    max_regression: float = Field(
+        0.02, ge=0, lt=1, description="share of a figure that may be lost against that run"
+    )
+    metrics: tuple[str, ...] = Field(
+        ("ndcg_at_10", "recall_at_100"), min_length=1, description="the metrics gates look at"
+    )
+    slices: tuple[str, ...] = Field(
+        ("all",), min_length=1, description="the slices gates look at, as evaluation.json has them"
+    )
