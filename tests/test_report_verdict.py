@@ -68,6 +68,29 @@ def test_a_claim_needs_an_interval_clear_of_zero(
     assert (found.mark, found.headline) == (mark, claim)
 
 
+@pytest.mark.parametrize(
+    ("ndcg", "recall", "mark", "claim"),
+    [
+        (0.01, 0.0, "open", "It beats the best baseline on ndcg@10 only"),
+        (0.0, -0.01, "bad", "It loses to the best baseline on recall@100"),
+        (
+            0.01,
+            -0.01,
+            "open",
+            "It beats the best baseline on ndcg@10 and loses to it on recall@100",
+        ),
+    ],
+)
+def test_a_claim_names_the_metrics_it_holds_for(
+    ndcg: float, recall: float, mark: str, claim: str
+) -> None:
+    comparisons = compared(ndcg, ndcg - 0.005, ndcg + 0.005)["comparisons"]
+    other = compared(recall, recall - 0.005, recall + 0.005)["comparisons"]["best_baseline"]["all"]
+    comparisons["best_baseline"]["all"]["recall_at_100"] = other["recall_at_100"]
+    found = verdict(comparisons=comparisons)[1]
+    assert (found.mark, found.headline) == (mark, claim)
+
+
 def test_a_few_users_carry_no_claim() -> None:
     slices = small()["slices"]
     for part in slices.values():

@@ -6,7 +6,7 @@ A claim is made only where its interval is clear of zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,28 +85,44 @@ def _learned(reading: Reading) -> Finding:
 
 
 def _beats(reading: Reading) -> Finding:
-    metric = MAIN_METRICS[0]
-    against = reading.against("best_baseline", "all", metric)
-    if against.baseline is None:
+    found = {m: reading.against("best_baseline", "all", m) for m in MAIN_METRICS}
+    found = {metric: one for metric, one in found.items() if one.baseline is not None}
+    if not found:
         return Finding(
             "open", "There is no baseline to beat", "", "", "It was judged alone: no claim is made."
         )
-    name, best = words.model(reading.subject or ""), words.model(against.baseline)
-    headline: dict[str, tuple[Mark, str]] = {
-        "better": ("good", f"It beats the best baseline, {best}"),
-        "worse": ("bad", f"It loses to the best baseline, {best}"),
-        "level": ("open", f"It can’t be told from the best baseline, {best}"),
-        "few": ("open", f"Too few users to tell it from the best baseline, {best}"),
-        "open": ("open", f"Against the best baseline, {best}, no interval was computed"),
-        "empty": ("open", "There was nothing to compare"),
-    }
-    mark, claim = headline[against.outcome]
-    text = _both(reading, metric, name, against) + "."
-    for other in MAIN_METRICS[1:]:
-        second = reading.against("best_baseline", "all", other)
-        if second.baseline is not None:
-            text += " " + _both(reading, other, name, second) + "."
-    return Finding(mark, claim, words.times(against.ratio), words.metric(metric), text)
+    name = words.model(reading.subject or "")
+    text = " ".join(_both(reading, metric, name, one) + "." for metric, one in found.items())
+    # the metric that decides the claim
+    ranks = {"worse": 0, "better": 1}
+    told = min(found, key=lambda metric: ranks.get(found[metric].outcome, 2))
+    mark, claim = _claim(found)
+    return Finding(mark, claim, words.times(found[told].ratio), words.metric(told), text)
+
+
+def _claim(found: Mapping[str, Difference]) -> tuple[Mark, str]:
+    """What may be said of all metrics together; each has its own best baseline."""
+    best = " and ".join(dict.fromkeys(words.model(one.baseline or "") for one in found.values()))
+    ways = {way: [m for m in found if found[m].outcome == way] for way in ("better", "worse")}
+    won, lost = (" and ".join(map(words.metric, ways[way])) for way in ("better", "worse"))
+    if won and lost:
+        return "open", f"It beats the best baseline on {won} and loses to it on {lost}"
+    if won:
+        if len(ways["better"]) == len(found):
+            return "good", f"It beats the best baseline, {best}"
+        return "open", f"It beats the best baseline on {won} only"
+    if lost:
+        if len(ways["worse"]) == len(found):
+            return "bad", f"It loses to the best baseline, {best}"
+        return "bad", f"It loses to the best baseline on {lost}"
+    match next(iter(found.values())).outcome:
+        case "few":
+            return "open", f"Too few users to tell it from the best baseline, {best}"
+        case "open":
+            return "open", f"Against the best baseline, {best}, no interval was computed"
+        case "empty":
+            return "open", "There was nothing to compare"
+    return "open", f"It can’t be told from the best baseline, {best}"
 
 
 def _both(reading: Reading, metric: str, name: str, against: Difference) -> str:
