@@ -1,0 +1,262 @@
+"""How many examples a second does training take, in how much memory? Beside the seed's recipe.
+
+    python benchmarks/training.py [--quick] [--sizes 138k 9m] [--rounds 3]
+
+Prints JSON. Three models, width 64, each measured in a process of its own, so that peak memory
+(the process's largest resident set, Python and all) is its own too:
+
+    antiphon  all defaults: attention over the history, context
+    plain     the towers the seed has: user, context and item (`model.history_length = 0`)
+    seed      the seed's recipe: dense Adagrad over whole tables, batches of 8,192
+
+Antiphon is trained by `train_model`, that is by `keras.Model.fit` over batches made in a thread.
+The seed's step is jitted over Keras's layers and Adagrad with its state donated; it doesn't go
+through `fit`, which could only slow it down. Batches are made while the clock runs; compilation
+and the first steps are left out.
+
+The models take turns, round after round, and the least step time of each one's rounds counts: what
+else a machine does only ever adds to it. `ratios_by_round` tells how far the rounds agree.
+
+The log is made up: 40 events a user on average, numbers of plays near a power law, one context
+feature of two values. It is written to a temporary folder and memory-mapped, as prepared logs are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from antiphon.artifacts import Stage
+from antiphon.baselines.seed_recipe import BATCH_SIZE, WIDTH, SeedTowers, seed_step
+from antiphon.config import Config
+from antiphon.memory import peak_memory_bytes
+from antiphon.prepared import Events, Prepared
+from antiphon.schema import FittedCategorical, Schema
+from antiphon.train import train_model
+
+CONTEXT = FittedCategorical(name="is_organic", cardinality=2, values=("0", "1"))
+DAY_S = 86_400
+DAYS = 20
+EVENTS_PER_USER = 40
+CASES = ("antiphon", "plain", "seed")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Rows of the tables."""
+
+    users: int
+    items: int
+
+
+SIZES = {"138k": Size(52_501, 138_102), "9m": Size(1_000_000, 9_390_000)}
+QUICK = {"138k": Size(2_000, 5_000), "9m": Size(20_000, 100_000)}
+
+
+def write_log(size: Size, folder: Path, seed: int = 0) -> None:
+    """The arrays of a prepared log whose events are made up."""
+    rng = np.random.default_rng(seed)
+    lengths = np.ceil(rng.lognormal(np.log(EVENTS_PER_USER) - 0.5, 1.0, size.users)).astype(int)
+    offsets = np.concatenate([[0, 0], np.cumsum(lengths)])
+    events = int(offsets[-1])
+    # an item of rank r is played about r ** -0.8 times as often as the first
+    rank = (1 + rng.random(events) * ((size.items + 1) ** 0.2 - 1)) ** 5
+    rank = np.minimum(rank.astype(np.int64), size.items) - 1
+    items = (rng.permutation(size.items)[rank] + 1).astype(np.int32)
+    # one event in each of a user's equal shares of the time, hence in order
+    place = np.arange(events) - np.repeat(offsets[1:-1], lengths)
+    times_s = (place + rng.random(events)) / np.repeat(lengths, lengths) * DAYS * DAY_S
+    (folder / "events/context").mkdir(parents=True)
+    np.save(folder / "events/user_offsets.npy", offsets)
+    np.save(folder / "events/item_number.npy", items)
+    np.save(folder / "events/timestamp_s.npy", times_s.astype(np.int64))
+    np.save(folder / "events/is_target.npy", np.ones(events, bool))
+    codes = rng.integers(1, CONTEXT.cardinality + 1, events, dtype=np.int32)
+    np.save(folder / f"events/context/{CONTEXT.name}.npy", codes)
+    np.save(folder / "counts.npy", np.bincount(items, minlength=size.items + 1))
+
+
+def measure_antiphon(
+    size: Size, folder: Path, settings: list[str], warm_up: int, steps: int
+) -> dict[str, Any]:
+    """`warm_up` and `steps` are rounded up to what `train_model` reports after."""
+    end_s = DAYS * DAY_S
+    schema = Schema(
+        context=(CONTEXT,),
+        item_count=size.items,
+        user_count=size.users,
+        train_end_s=end_s,
+        held_out_start_s=end_s,
+        held_out_end_s=end_s + DAY_S,
+        validation_start_s=end_s - DAY_S,
+        gap_s=0,
+    )
+    events = Events.open(folder / "events", (CONTEXT.name,))
+    prepared = Prepared(Stage(folder, {}), schema, events, events)
+    document = folder / "bench.toml"
+    log = {"events": "none", "user": "user", "item": "item", "time": "time"}
+    document.write_text("[log]\n" + "".join(f'{k} = "{v}"\n' for k, v in log.items()))
+    config = Config.load(document, [f"model.width={WIDTH}", *settings])
+    per_epoch = max(1, round(events.count / config.train.global_batch_size))
+    epochs = (warm_up + steps) / per_epoch
+    config = Config.load(document, [f"model.width={WIDTH}", *settings, f"train.epochs={epochs}"])
+    reached: list[tuple[int, float]] = []
+
+    def progress(step: int, _steps: int, _words: str) -> None:
+        reached.append((step, time.perf_counter()))
+
+    counts = np.load(folder / "counts.npy")
+    _, _, training = train_model(config, prepared, events, counts, progress)
+    first, last = next(at for at in reached if at[0] >= warm_up), reached[-1]
+    return measured(config.train.global_batch_size, last[0] - first[0], last[1] - first[1]) | {
+        "settings": settings,
+        "loss": training.loss[-1],
+        "chance": training.chance[-1],
+    }
+
+
+def measure_seed(size: Size, folder: Path, warm_up: int, steps: int) -> dict[str, Any]:
+    events = Events.open(folder / "events", (CONTEXT.name,))
+    users = events.row_users().astype(np.int32)
+    towers = SeedTowers(size.users + 1, size.items + 1, [CONTEXT.cardinality + 1], WIDTH, 0)
+    step, state = seed_step(towers)
+    rng = np.random.default_rng(0)
+    started, loss = 0.0, np.nan
+    for number in range(warm_up + steps):
+        if number == warm_up:
+            jax.block_until_ready((state, loss))
+            started = time.perf_counter()
+        chosen = rng.integers(0, len(users), BATCH_SIZE)
+        batch = {
+            "user": users[chosen],
+            "item": events.item_number[chosen],
+            "context": events.context[CONTEXT.name][chosen][:, None],
+        }
+        state, loss = step(state, batch)
+    jax.block_until_ready((state, loss))
+    seconds = time.perf_counter() - started
+    return measured(BATCH_SIZE, steps, seconds) | {
+        "loss": float(loss),
+        "chance": float(np.log(BATCH_SIZE)),
+    }
+
+
+def measured(batch_size: int, steps: int, seconds: float) -> dict[str, Any]:
+    return {
+        "batch_size": batch_size,
+        "steps": steps,
+        "step_seconds": seconds / steps,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def measure(case: str, size: Size, folder: Path, steps: int, seed_steps: int) -> dict[str, Any]:
+    if case == "seed":
+        return measure_seed(size, folder, 2, seed_steps)
+    settings = ["model.history_length=0"] if case == "plain" else []
+    return measure_antiphon(size, folder, settings, max(20, steps // 3), steps)
+
+
+def in_fresh_process(*arguments: object) -> dict[str, Any]:
+    command = [sys.executable, __file__, *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def together(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """The round of the least step time, with the times and the peak memory of all."""
+    best = min(rounds, key=lambda result: result["step_seconds"])
+    return best | {
+        "examples_per_second": round(best["batch_size"] / best["step_seconds"]),
+        "step_seconds_by_round": [result["step_seconds"] for result in rounds],
+        "peak_memory_bytes": max(result["peak_memory_bytes"] for result in rounds),
+    }
+
+
+def ratios(step_seconds: Callable[[str], float], sizes: list[str]) -> dict[str, float]:
+    """Of examples a second against the seed, and of Antiphon's step times.
+
+    Args:
+        step_seconds: of a case and size, named as in `antiphon_138k`.
+        sizes: those measured.
+    """
+    found = {}
+    for size in sizes:
+        per_seed_example = step_seconds(f"seed_{size}") / BATCH_SIZE
+        for name, case in (("seed", "antiphon"), ("plain_seed", "plain")):
+            per_example = step_seconds(f"{case}_{size}") / 1024
+            found[f"{name}_{size}"] = round(per_seed_example / per_example, 2)
+    if {"138k", "9m"} <= set(sizes):
+        for name, case in (("step_time", "antiphon"), ("plain_step_time", "plain")):
+            found[f"{name}_9m_over_138k"] = round(
+                step_seconds(f"{case}_9m") / step_seconds(f"{case}_138k"), 3
+            )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small tables; figures mean little")
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=60, help="timed steps of Antiphon")
+    parser.add_argument("--seed-steps", type=int, default=4, help="timed steps of the seed")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    sizes = QUICK if options.quick else SIZES
+    if options.child:
+        case, size, folder = options.child
+        steps = options.steps, options.seed_steps
+        print(json.dumps(measure(case, sizes[size], Path(folder), *steps)))
+        return
+
+    flags = ["--quick"] * options.quick
+    flags += ["--steps", options.steps, "--seed-steps", options.seed_steps]
+    rounds: dict[str, list[dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for size in options.sizes:
+            write_log(sizes[size], Path(folder) / size)
+        for _ in range(1 if options.quick else options.rounds):
+            for size in options.sizes:
+                for case in CASES:
+                    result = in_fresh_process(*flags, "--child", case, size, f"{folder}/{size}")
+                    rounds.setdefault(f"{case}_{size}", []).append(result)
+    cases = {name: together(results) for name, results in rounds.items()}
+    by_round = [
+        ratios(lambda name, n=number: rounds[name][n]["step_seconds"], options.sizes)
+        for number in range(len(next(iter(rounds.values()))))
+    ]
+    print(
+        json.dumps(
+            {
+                "sizes": {name: vars(sizes[name]) for name in options.sizes},
+                "ratios": ratios(lambda name: cases[name]["step_seconds"], options.sizes),
+                "ratios_by_round": by_round,
+                "peak_memory_bytes": {n: case["peak_memory_bytes"] for n, case in cases.items()},
+                "cases": cases,
+                "wanted": {
+                    "seed_138k": 6,
+                    "seed_9m": 20,
+                    "step_time_9m_over_138k": 1.3,
+                    "antiphon_9m_peak_memory_bytes": 4 * 2**30,
+                },
+            },
+            indent=2,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
