@@ -51,6 +51,9 @@ DAYS = 20
 EVENTS_PER_USER = 40
 CASES = ("antiphon", "plain", "seed")
 
+Clock = tuple[float, float]
+"""Wall-clock and processor seconds."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -111,15 +114,15 @@ def measure_antiphon(
     per_epoch = max(1, round(events.count / config.train.global_batch_size))
     epochs = (warm_up + steps) / per_epoch
     config = Config.load(document, [f"model.width={WIDTH}", *settings, f"train.epochs={epochs}"])
-    reached: list[tuple[int, float]] = []
+    reached: list[tuple[int, Clock]] = []
 
     def progress(step: int, _steps: int, _words: str) -> None:
-        reached.append((step, time.perf_counter()))
+        reached.append((step, clock()))
 
     counts = np.load(folder / "counts.npy")
     _, _, training = train_model(config, prepared, events, counts, progress)
     first, last = next(at for at in reached if at[0] >= warm_up), reached[-1]
-    return measured(config.train.global_batch_size, last[0] - first[0], last[1] - first[1]) | {
+    return measured(config.train.global_batch_size, last[0] - first[0], first[1], last[1]) | {
         "settings": settings,
         "loss": training.loss[-1],
         "chance": training.chance[-1],
@@ -132,11 +135,11 @@ def measure_seed(size: Size, folder: Path, warm_up: int, steps: int) -> dict[str
     towers = SeedTowers(size.users + 1, size.items + 1, [CONTEXT.cardinality + 1], WIDTH, 0)
     step, state = seed_step(towers)
     rng = np.random.default_rng(0)
-    started, loss = 0.0, np.nan
+    started, loss = clock(), np.nan
     for number in range(warm_up + steps):
         if number == warm_up:
             jax.block_until_ready((state, loss))
-            started = time.perf_counter()
+            started = clock()
         chosen = rng.integers(0, len(users), BATCH_SIZE)
         batch = {
             "user": users[chosen],
@@ -145,18 +148,22 @@ def measure_seed(size: Size, folder: Path, warm_up: int, steps: int) -> dict[str
         }
         state, loss = step(state, batch)
     jax.block_until_ready((state, loss))
-    seconds = time.perf_counter() - started
-    return measured(BATCH_SIZE, steps, seconds) | {
+    return measured(BATCH_SIZE, steps, started, clock()) | {
         "loss": float(loss),
         "chance": float(np.log(BATCH_SIZE)),
     }
 
 
-def measured(batch_size: int, steps: int, seconds: float) -> dict[str, Any]:
+def clock() -> Clock:
+    return time.perf_counter(), time.process_time()
+
+
+def measured(batch_size: int, steps: int, start: Clock, end: Clock) -> dict[str, Any]:
     return {
         "batch_size": batch_size,
         "steps": steps,
-        "step_seconds": seconds / steps,
+        "step_seconds": (end[0] - start[0]) / steps,
+        "step_processor_seconds": (end[1] - start[1]) / steps,
         "peak_memory_bytes": peak_memory_bytes(),
     }
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from antiphon.config import EvaluateSection, GatesSection
 from antiphon.context_report import context_report
 from antiphon.evaluate import Evaluation, evaluate_rankers
 from antiphon.examples import examples
@@ -23,6 +22,7 @@ from antiphon.gates import check_gates
 from antiphon.prepared import Prepared
 from antiphon.published import TEST_START_S, TRAIN_END_S, published
 from antiphon.queries import Queries
+from antiphon.sections import EvaluateSection, GatesSection
 from tiny import write_prepared
 
 USERS, ITEMS, GENRES = 240, 400, 8

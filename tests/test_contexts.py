@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.config import EvaluateSection
 from antiphon.context_report import context_report, pairs_of_users
 from antiphon.contexts import flipped, shuffled, unknown
 from antiphon.evaluate import Evaluation, evaluate_rankers
 from antiphon.overlap import agreement, overlap_at, rank_biased_overlap
 from antiphon.queries import Queries
 from antiphon.schema import FittedCyclic, FittedNumeric, FittedVector, Schema
+from antiphon.sections import EvaluateSection
 from tiny import TAB, FixedLists, write_prepared
 
 HOUR = FittedCyclic(name="hour", period=24)

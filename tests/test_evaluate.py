@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from antiphon.artifacts import write_json
-from antiphon.config import EvaluateSection
 from antiphon.errors import EvaluationError
 from antiphon.evaluate import Evaluation, evaluate_rankers
 from antiphon.judge import GivenLists, score
 from antiphon.prepared import Prepared
+from antiphon.sections import EvaluateSection
 from antiphon.windows import held_out_window, validation_window
 from tiny import FixedLists, write_prepared
 

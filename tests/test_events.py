@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from antiphon.config import SplitSection
 from antiphon.engine import Engine
 from antiphon.errors import AntiphonError, ConfigError, LogError
 from antiphon.events import open_log
+from antiphon.sections import SplitSection
 from antiphon.split import Split, boundaries
 from small_log import DAY_S, Row, config, random_rows, write_log, write_parquet
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from antiphon.artifacts import write_json
-from antiphon.config import EvaluateSection, GatesSection
 from antiphon.context_report import context_report
 from antiphon.errors import EvaluationError, GateError
 from antiphon.evaluate import Evaluation, evaluate_rankers
@@ -16,6 +15,7 @@ from antiphon.examples import examples
 from antiphon.gates import check_gates, require_gates
 from antiphon.prepared import Prepared
 from antiphon.published import published
+from antiphon.sections import EvaluateSection, GatesSection
 from antiphon.windows import held_out_window
 from tiny import FixedLists, write_prepared
 

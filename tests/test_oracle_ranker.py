@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from antiphon.config import Config, EvaluateSection
+from antiphon.config import Config
 from antiphon.contexts import unknown
 from antiphon.evaluate import evaluate_rankers
 from antiphon.exclusions import Exclusions
@@ -16,6 +16,7 @@ from antiphon.oracle_ranker import OracleRanker, find_oracle
 from antiphon.prepare import prepare
 from antiphon.prepared import Prepared
 from antiphon.queries import Queries
+from antiphon.sections import EvaluateSection
 from antiphon.synthetic import synthesize
 from antiphon.windows import held_out_window, validation_window
 

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from antiphon.config import EvaluateSection
 from antiphon.errors import EvaluationError
 from antiphon.evaluate import evaluate_rankers
 from antiphon.predictions import Predictions, read_predictions
 from antiphon.prepared import Prepared
+from antiphon.sections import EvaluateSection
 from antiphon.splits import query_ids, write_split
 from antiphon.windows import held_out_window
 from tiny import FixedLists, write_prepared

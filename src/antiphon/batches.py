@@ -21,11 +21,11 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64, Shaped
 
 from antiphon.catalogue import Catalogue
-from antiphon.config import ModelSection, TrainSection
 from antiphon.history import gather_history
 from antiphon.prepared import Events
 from antiphon.rows import ItemInputs, RowFinder
 from antiphon.schema import Schema, missing_value
+from antiphon.sections import ModelSection, TrainSection
 from antiphon.shuffle import shuffled
 
 __all__ = ["Batch", "Batches", "prefetch"]

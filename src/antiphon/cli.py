@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from antiphon import show
+from antiphon import cli_logs, show
 from antiphon.config import Config
 from antiphon.errors import AntiphonError, ConfigError
+from antiphon.terminal import console, print_json, progress_console, stage_progress
 
 __all__ = ["app", "main"]
 
@@ -28,10 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-# a file or a pipe has no width of its own: wide enough for the tables
-WIDTH = None if sys.stdout.isatty() else 100
-console = Console(width=WIDTH)
-progress_console = Console(stderr=True)
 
 ConfigPath = Annotated[Path, typer.Argument(help="The TOML config.", metavar="CONFIG")]
 RunPath = Annotated[Path, typer.Argument(help="The run's folder.", metavar="RUN")]
@@ -70,7 +62,7 @@ def demo(
     """Make a synthetic log, take it through every stage, and show one user's two lists."""
     config = Config.load(DEMO_CONFIG, overrides or ())
     if not DEMO_DATA.exists():
-        _synthesize(DEMO_DATA, users, events, None, 0)
+        cli_logs.synthesize_with_progress(DEMO_DATA, users, events, None, 0)
     _run(config, runs, as_json)
     if not as_json:
         console.print()
@@ -132,10 +124,10 @@ def evaluate(
     from antiphon.retrieval import TrainedModel
 
     model = TrainedModel.load_run(run)
-    with _progress() as tell:
+    with stage_progress() as tell:
         judged = judge_predictions(model, predictions, partial(tell, "evaluate"))
     if as_json:
-        _print_json(judged.to_json())
+        print_json(judged.to_json())
     else:
         console.print(
             evaluation_table(judged.to_json(), labels=slice_labels(model.prepared.schema))
@@ -156,7 +148,7 @@ def split(
     folder = write_split(Prepared.open(run / "prepared"), config.evaluate, out)
     files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     if as_json:
-        _print_json({"out": str(folder), "files": files})
+        print_json({"out": str(folder), "files": files})
     else:
         console.print(show.files_table(folder, files))
 
@@ -172,7 +164,7 @@ def compare(
 
     table, document = compare_runs([(str(run), read_evaluation(run)) for run in runs])
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
         console.print(table)
 
@@ -212,60 +204,15 @@ def recommend(
         for one in asked
     ]
     if as_json:
-        _print_json(show.answers_json(user, asked, answers))
+        print_json(show.answers_json(user, asked, answers))
     else:
         console.print(show.answers_table(user, asked, answers, recommender.schema))
 
 
-@app.command(epilog="Example: antiphon synth --users 10000 --events 50_000_000 --out data/big")
-def synth(
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-    users: Annotated[int, typer.Option(help="How many users.")] = 10_000,
-    events: Annotated[str, typer.Option(help="How many rows; 50_000_000 works.")] = "50_000_000",
-    tracks: Annotated[int | None, typer.Option(help="How many tracks.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed: the same one gives the same log.")] = 0,
-    as_json: Json = False,
-) -> None:
-    """Write a log in the form of Yambda whose listeners' tastes are known."""
-    try:
-        count = int(events)
-    except ValueError:
-        raise ConfigError(
-            "--events isn't a whole number", received=events, allowed="such as 50_000_000"
-        ) from None
-    summary = _synthesize(out, users, count, tracks, seed)
-    if as_json:
-        _print_json(summary)
-
-
-download_app = typer.Typer(no_args_is_help=True, help="Fetch a public log from the hub.")
-app.add_typer(download_app, name="download")
-
-
-@download_app.callback()
-def download() -> None:
-    """Fetch a public log from the hub."""
-
-
-@download_app.command(epilog="Example: antiphon download yambda --size 50m")
-def yambda(
-    size: Annotated[str, typer.Option(help="50m, 500m or 5b.")] = "50m",
-    part: Annotated[
-        list[str] | None,
-        typer.Option(help="One file, such as multi_event or embeddings; may be repeated."),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("data/yambda"),
-    as_json: Json = False,
-) -> None:
-    """Fetch Yambda: resumes what broke off, verifies every file."""
-    from antiphon.download import download_yambda
-
-    with show.download_progress(progress_console) as progress:
-        fetched = download_yambda(out, size=size, parts=part, progress=progress)
-    if as_json:
-        _print_json(show.download_json(fetched))
-    else:
-        console.print(show.download_table(fetched))
+app.command(epilog="Example: antiphon synth --users 10000 --events 50_000_000 --out data/big")(
+    cli_logs.synth
+)
+app.add_typer(cli_logs.download_app, name="download")
 
 
 @app.command("config", epilog="Example: antiphon config configs/demo.toml --set train.epochs=2")
@@ -273,7 +220,7 @@ def config_(config: ConfigPath, overrides: Overrides = None, as_json: Json = Fal
     """Print the resolved config, every default spelled out."""
     resolved = Config.load(config, overrides or ())
     if as_json:
-        _print_json(resolved.model_dump(mode="json"))
+        print_json(resolved.model_dump(mode="json"))
     else:
         console.print(resolved.to_toml(), markup=False, highlight=False, soft_wrap=True, end="")
 
@@ -305,11 +252,11 @@ def _run(
     from antiphon import pipeline
     from antiphon.gates import read_evaluation, require_gates
 
-    with _progress() as tell:
+    with stage_progress() as tell:
         done = pipeline.run(config, runs, tell, until)
     evaluation = read_evaluation(done.path) if until == "evaluate" else None
     if as_json:
-        _print_json(evaluation if only_evaluation else done.summary)
+        print_json(evaluation if only_evaluation else done.summary)
     else:
         if not only_evaluation:
             console.print(show.summary_table(done))
@@ -317,48 +264,3 @@ def _run(
             console.print(show.evaluation_part(done, evaluation))
     if evaluation and evaluation["gates"]:
         require_gates(evaluation["gates"])
-
-
-def _synthesize(
-    out: Path, users: int, events: int, tracks: int | None, seed: int
-) -> dict[str, Any]:
-    from antiphon.synthetic import synthesize
-
-    with _progress() as tell:
-        summary = synthesize(
-            out,
-            users=users,
-            events=events,
-            tracks=tracks,
-            seed=seed,
-            progress=lambda done, total: tell(
-                "synth", done, total, f"{done:,} of {total:,} events"
-            ),
-        )
-    progress_console.print(f"wrote {out}")
-    return summary.to_json()
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int, str], None]]:
-    """A line a stage, with a bar where the end is known; to stderr, out of the way of results."""
-    columns = (
-        SpinnerColumn(finished_text="[green]✓"),
-        TextColumn("{task.fields[stage]:<9}"),
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=progress_console) as progress:
-        tasks: dict[str, Any] = {}
-
-        def tell(stage: str, done: int, total: int, words: str) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(words, stage=stage, total=None)
-            progress.update(tasks[stage], completed=done, total=total or None, description=words)
-
-        yield tell
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")

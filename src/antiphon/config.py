@@ -26,18 +26,7 @@ from antiphon.sections import (
     TrainSection,
 )
 
-__all__ = [
-    "Config",
-    "EvaluateSection",
-    "FeaturesSection",
-    "GatesSection",
-    "LogSection",
-    "ModelSection",
-    "PrepareSection",
-    "SplitSection",
-    "TrainSection",
-    "expand",
-]
+__all__ = ["Config", "expand"]
 
 
 class Config(Section):

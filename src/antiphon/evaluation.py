@@ -62,7 +62,7 @@ def evaluate(
     inputs = {"prepared": prepared.stage, "model": model.stage}
     with write_stage(out, made_from=evaluation_inputs(config), inputs=inputs) as folder:
         baselines = tune_baselines(
-            prepared, config.evaluate, cache=cache, progress=partial(_told, tell, "tuning")
+            prepared, config.evaluate, cache=cache, progress=partial(tell, 0, 0)
         )
         rankers: dict[str, Ranker] = {"antiphon": model, **baselines}
         if oracle := find_oracle(config.log.events, prepared):
@@ -72,7 +72,7 @@ def evaluate(
             rankers,
             config.evaluate,
             seed=config.train.seed,
-            progress=partial(_told, tell, "judging"),
+            progress=partial(_judging, tell),
             hashes={"model": model.stage.hash},
         )
         evaluation = _with_all_parts(evaluation, config, model)
@@ -109,7 +109,7 @@ def judge_predictions(
         prepared,
         section,
         cache=model.stage.path.parent / "baselines",
-        progress=partial(_told, tell, "tuning"),
+        progress=partial(tell, 0, 0),
     )
     return evaluate_rankers(
         prepared,
@@ -117,13 +117,13 @@ def judge_predictions(
         section,
         window=window,
         subject="predictions",
-        progress=partial(_told, tell, "judging"),
+        progress=partial(_judging, tell),
         hashes={"model": model.stage.hash},
     )
 
 
-def _told(tell: Progress, doing: str, what: str, share: float) -> None:
-    tell(round(100 * share), 100, f"{doing} {what.replace('_', ' ')}")
+def _judging(tell: Progress, what: str, share: float) -> None:
+    tell(round(100 * share), 100, f"judging {what.replace('_', ' ')}")
 
 
 def _with_all_parts(evaluation: Evaluation, config: Config, model: TrainedModel) -> Evaluation:

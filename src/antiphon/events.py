@@ -12,10 +12,11 @@ import time
 from dataclasses import dataclass
 
 from antiphon.columns import check_feature, column_of
-from antiphon.config import Config, LogSection
+from antiphon.config import Config
 from antiphon.engine import Engine, quote, seconds_of_timestamp, type_kind
 from antiphon.errors import ConfigError, LogError
 from antiphon.files import find_files
+from antiphon.sections import LogSection
 from antiphon.split import DAY_S, utc
 
 __all__ = ["Log", "context_column", "open_log"]

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from antiphon.config import GatesSection
 from antiphon.errors import EvaluationError, GateError, did_you_mean
 from antiphon.evaluate import FORMAT_VERSION, Evaluation
 from antiphon.figures import ACCURACY
+from antiphon.sections import GatesSection
 
 __all__ = ["check_gates", "read_evaluation", "require_gates"]
 

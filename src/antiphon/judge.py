@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32
 
 from antiphon.bootstrap import Interval, Users, interval
-from antiphon.config import EvaluateSection
 from antiphon.errors import EvaluationError
 from antiphon.figures import ACCURACY, CURVE_KS, DEPTH, KS, Cell, cell
 from antiphon.metrics import (
@@ -23,6 +22,7 @@ from antiphon.metrics import (
     target_metrics,
 )
 from antiphon.queries import Queries, Ranker
+from antiphon.sections import EvaluateSection
 from antiphon.slices import Slice, slices_of
 from antiphon.windows import Window
 

@@ -11,10 +11,10 @@ import keras
 from jaxtyping import Array, Float32, Shaped
 
 from antiphon.batches import Batch
-from antiphon.config import ModelSection, TrainSection
 from antiphon.embedding import INITIAL_ACCUMULATOR, adagrad_rows, initial_table, read_rows
 from antiphon.loss import sampled_softmax
 from antiphon.schema import FittedCategorical, Schema
+from antiphon.sections import ModelSection, TrainSection
 from antiphon.towers import CandidateTower, QueryTower
 
 __all__ = ["TwoTower"]

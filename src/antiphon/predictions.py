@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Float64, Int32, Int64, Shaped
 
-from antiphon.config import EvaluateSection
 from antiphon.errors import EvaluationError
 from antiphon.figures import DEPTH
 from antiphon.judge import GivenLists
 from antiphon.prepared import Prepared
+from antiphon.sections import EvaluateSection
 from antiphon.splits import METADATA_KEY, query_ids, split_id
 from antiphon.vocabulary import Vocabulary
 from antiphon.windows import Window

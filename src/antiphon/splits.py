@@ -22,12 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from antiphon.artifacts import fingerprint, write_json, write_stage
-from antiphon.config import EvaluateSection
 from antiphon.decode import decode
 from antiphon.errors import EvaluationError
 from antiphon.log_ids import LogIds
 from antiphon.prepared import Events, Prepared
 from antiphon.schema import Schema
+from antiphon.sections import EvaluateSection
 from antiphon.windows import Window, held_out_window, validation_window
 
 __all__ = ["METADATA_KEY", "query_ids", "split_id", "write_split"]

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from antiphon.config import EvaluateSection
 from antiphon.contexts import unknown
 from antiphon.errors import EvaluationError
 from antiphon.prepared import Events, Prepared
 from antiphon.queries import Queries, Targets, queries_of_window
 from antiphon.schema import Schema
+from antiphon.sections import EvaluateSection
 
 __all__ = ["Window", "held_out_window", "of_least_hash", "validation_window"]
 

@@ -1,0 +1,49 @@
+"""The peak memory of a stage is its own, not that of the stage before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from antiphon.memory import peak_memory_bytes, reset_peak_memory
+
+SIZE = 128 * 2**20
+
+
+def _resettable() -> bool:
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def test_a_large_array_raises_the_peak() -> None:
+    reset_peak_memory()
+    before = peak_memory_bytes()
+    array = np.ones(SIZE // 8)
+    assert peak_memory_bytes() - before > 0.5 * SIZE or not _resettable()
+    assert array.nbytes == SIZE
+
+
+@pytest.mark.skipif(not _resettable(), reason="this system can't reset the peak")
+def test_the_peak_is_forgotten_on_reset() -> None:
+    reset_peak_memory()
+    array = np.ones(SIZE // 8)
+    peak = peak_memory_bytes()
+    del array
+    assert peak_memory_bytes() == pytest.approx(peak, rel=0.05), "a peak outlives its array"
+    reset_peak_memory()
+    assert peak_memory_bytes() < peak - 0.5 * SIZE
+
+
+def test_systems_without_proc_tell_the_peak_since_the_start(monkeypatch) -> None:
+    def absent(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", absent)
+    monkeypatch.setattr(Path, "write_text", absent)
+    reset_peak_memory()
+    assert 10 * 2**20 < peak_memory_bytes() < 2**45
