@@ -91,16 +91,20 @@ def ask(made: QueryTower, length: int, moods: list[list[int]], age: np.ndarray |
     past_mood = np.random.default_rng(3).integers(0, 3, (users, 50), np.int32)[:, :length]
     if age is None:
         age = np.random.default_rng(4).integers(0, 32, (users, 50), np.int32)[:, :length]
-    return np.asarray(
-        made(
-            jnp.asarray(random(1, users, WIDTH)),
-            jnp.asarray(unit(past)),
-            jnp.asarray(age),
-            {"mood": jnp.asarray(past_mood)},
-            {"mood": jnp.asarray(np.array(moods, np.int32))},
-            contexts=len(moods[0]),
-        )
+    return embed(
+        made,
+        random(1, users, WIDTH),
+        unit(past),
+        age,
+        {"mood": past_mood},
+        {"mood": np.array(moods, np.int32)},
     )
+
+
+def embed(made: QueryTower, *inputs, contexts: int | None = None) -> np.ndarray:
+    """Compiled as a whole, as it always is; operation by operation takes much longer."""
+    contexts = contexts or inputs[-1]["mood"].shape[1]
+    return np.asarray(jax.jit(lambda *given: made(*given, contexts=contexts))(*inputs))
 
 
 def test_queries_are_unit_vectors_by_temperature_and_a_weight_of_popularity() -> None:
@@ -137,31 +141,18 @@ def test_contexts_asked_together_are_answered_as_if_alone() -> None:
 
 def test_a_log_without_context_features() -> None:
     made = tower(features=())
-    found = made(
-        jnp.asarray(random(0, 3, WIDTH)),
-        jnp.asarray(unit(random(1, 3, 2, WIDTH))),
-        jnp.zeros((3, 2), jnp.int32),
-        {},
-        {},
-        contexts=1,
-    )
+    age = np.zeros((3, 2), np.int32)
+    found = embed(made, random(0, 3, WIDTH), unit(random(1, 3, 2, WIDTH)), age, {}, {}, contexts=1)
     assert found.shape == (3, 1, WIDTH + 1)
-    assert np.isfinite(np.asarray(found)).all()
+    assert np.isfinite(found).all()
 
 
 def test_an_untrained_tower_looks_for_what_the_user_had() -> None:
     made = QueryTower((MOOD,), WIDTH, temperature=0.1)
     item = unit(random(5, 1, 1, WIDTH))
-    found = np.asarray(
-        made(
-            jnp.zeros((1, WIDTH)),
-            jnp.asarray(item),
-            jnp.zeros((1, 1), jnp.int32),
-            {"mood": jnp.ones((1, 1), jnp.int32)},
-            {"mood": jnp.ones((1, 1), jnp.int32)},
-            contexts=1,
-        )
-    )
+    mood = {"mood": np.ones((1, 1), np.int32)}
+    age = np.zeros((1, 1), np.int32)
+    found = embed(made, np.zeros((1, WIDTH), np.float32), item, age, mood, mood)
     assert unit(found[0, 0, :-1]) @ item[0, 0] > 0.9
 
 
