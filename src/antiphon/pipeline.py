@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -88,19 +88,22 @@ def run(
                 inputs,
                 lambda: evaluate(config, model, out, rankers),
             )
-    summary = summarize(path, chain.measured)
-    write_json(path / "summary.json", summary)
-    return Run(config, path, summary, tuple(chain.skipped))
+    return Run(config, path, chain.summarize(), tuple(chain.skipped))
 
 
 class _Chain:
-    """Does stages that aren't done yet, and measures them."""
+    """Does stages that aren't done yet, and measures them.
+
+    What a stage took is written down when it ends, so that a chain that breaks off later, and finds
+    it done the next time, still knows.
+    """
 
     def __init__(self, path: Path, tell: Tell) -> None:
         self.tell = tell
+        self.path = path
         self.skipped: list[str] = []
-        self.measured: dict[str, dict[str, float]] = {}
-        self._before = path / "summary.json"
+        known = _read_json(path / "summary.json").get("stages", {})
+        self.measured: dict[str, dict[str, float]] = {n: known[n] for n in STAGES if n in known}
 
     def do(
         self,
@@ -112,10 +115,11 @@ class _Chain:
     ) -> None:
         if is_complete(folder, made_from=made_from, inputs=inputs):
             self.skipped.append(name)
-            if known := _read_json(self._before).get("stages", {}).get(name):
-                self.measured[name] = known
             self.tell(name, 1, 1, "already done for the same inputs")
             return
+        # what later stages made of the old output says nothing of the new one
+        for outdated in STAGES[STAGES.index(name) :]:
+            self.measured.pop(outdated, None)
         reset_peak_memory()
         started = time.perf_counter()
         stage()
@@ -123,14 +127,23 @@ class _Chain:
             "seconds": round(time.perf_counter() - started, 3),
             "peak_memory_bytes": peak_memory_bytes(),
         }
+        self.summarize()
         self.tell(name, 1, 1, f"done in {self.measured[name]['seconds']:.1f} s")
 
+    def summarize(self) -> dict[str, Any]:
+        """Write summary.json: of the stages that are done for these inputs."""
+        summary = summarize(self.path, self.measured, {*self.measured, *self.skipped})
+        write_json(self.path / "summary.json", summary)
+        return summary
 
-def summarize(path: Path, stages: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """What a run came to, from the outputs of its stages."""
+
+def summarize(
+    path: Path, stages: Mapping[str, Mapping[str, float]], done: Collection[str]
+) -> dict[str, Any]:
+    """What a run came to, from the outputs of those of its stages that are done."""
     statistics = _read_json(path / "prepared" / "statistics.json")
-    training = _read_json(path / "model" / "training.json")
-    evaluation = _read_json(path / "evaluation" / "evaluation.json")
+    training = _read_json(path / "model" / "training.json") if "train" in done else {}
+    evaluation = _read_json(path / "evaluation" / "evaluation.json") if "evaluate" in done else {}
     return {
         "name": path.name,
         "log": statistics,
