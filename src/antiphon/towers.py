@@ -237,16 +237,14 @@ class QueryTower(keras.layers.Layer):
         queries, length, width = history.shape
         if length == 0:
             return jnp.zeros((queries, asked.shape[1], HEADS, width), jnp.float32)
-        key = jnp.concatenate(
-            [
-                history,
-                self.context(happened, shape=(queries, length)),
-                jax.nn.one_hot(age, AGE_BUCKETS, dtype=jnp.float32),
-            ],
-            axis=-1,
+        happened_in = self.context(happened, shape=(queries, length))
+        aged = jax.nn.one_hot(age, AGE_BUCKETS, dtype=jnp.float32)
+        keys = (history, happened_in, aged)
+        question = self.ask(asked).reshape(queries, -1, HEADS, sum(k.shape[-1] for k in keys))
+        parts = jnp.split(question, [width, width + happened_in.shape[-1]], axis=-1)
+        logits = sum(
+            jnp.einsum("qthk,qlk->qthl", part, key) for part, key in zip(parts, keys, strict=True)
         )
-        question = self.ask(asked).reshape(queries, -1, HEADS, key.shape[-1])
-        logits = jnp.einsum("qthk,qlk->qthl", question, key)
         logits = jnp.where((age >= 0)[:, None, None, :], logits, -jnp.inf)
         nothing = self.nothing(asked)[..., None]
         weights = jax.nn.softmax(jnp.concatenate([logits, nothing], axis=-1), axis=-1)

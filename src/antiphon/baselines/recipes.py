@@ -122,7 +122,9 @@ def _ease_note(log: TrainingLog, model: EaseModel) -> str | None:
 
 def _fit_ials(log: TrainingLog, knobs: Knobs) -> Factors:
     matrix = log.matrix(knobs["half_life_days"])
-    return fit_ials(matrix, knobs["factors"], knobs["alpha"], knobs["regularization"])
+    # both in units of alpha, so that one may be chosen after the other
+    regularization = knobs["regularization"] * knobs["alpha"]
+    return fit_ials(matrix, knobs["factors"], knobs["alpha"], regularization)
 
 
 def _fit_bpr(log: TrainingLog, knobs: Knobs) -> Factors:
@@ -201,10 +203,10 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "ials": Recipe(
         grid=lambda _: {
-            "half_life_days": (30.0, 10.0, None),
+            "half_life_days": (30.0, 10.0, 4.0, None),
             "factors": (64, 128),
             "alpha": (10.0, 3.0, 30.0),
-            "regularization": (30.0, 10.0, 100.0, 300.0),
+            "regularization": (3.0, 1.0, 10.0),
         },
         fit=_fit_ials,
         slow=("half_life_days", "factors", "alpha", "regularization"),
