@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from antiphon.encode import find_spelling
 from antiphon.errors import AntiphonError
 from antiphon.schema import FittedCategorical, Schema
 
@@ -121,7 +122,11 @@ def _metrics(metrics: Mapping[str, Mapping[str, Mapping[str, float | None]]]) ->
     for metric in ("recall@100", "ndcg@10"):
         for model in models:
             table.add_column(f"{metric}\n{model.replace('_', ' ')}", justify="right")
-    wanted = [part for part in metrics["antiphon"] if part == "all" or "=" in part]
+    wanted = [
+        part
+        for part, values in metrics["antiphon"].items()
+        if part == "all" or ("=" in part and values["recall_at_100"] is not None)
+    ]
     for part in wanted:
         cells = []
         for key in ("recall_at_100", "ndcg_at_10"):
@@ -192,7 +197,8 @@ def _context_words(context: Mapping[str, str], schema: Schema) -> str:
         feature = next(f for f in schema.context if f.name == name)
         label = ""
         if isinstance(feature, FittedCategorical) and feature.labels and feature.values:
-            label = f" ({feature.labels[feature.values.index(value)]})"
+            code = find_spelling(value, {v: c for c, v in enumerate(feature.values, 1)})
+            label = f" ({feature.labels[code - 1]})"
         words.append(f"{name}={value}{label}")
     return ", ".join(words)
 
