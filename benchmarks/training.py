@@ -18,9 +18,9 @@ The models take turns, round after round, and the least step time of each one's 
 else a machine does only ever adds to it. `ratios_by_round` tells how far the rounds agree.
 
 The log is made up: 40 events a user on average, numbers of plays near a power law, one context
-feature of two values. It is written to a temporary folder and memory-mapped, as prepared logs are. What of it
-is mapped counts in `peak_memory_bytes`, though the system may take it back at any time;
-`anonymous_memory_bytes`, during the timed steps, is without it. (Linux only.)
+feature of two values. It is written to a temporary folder and memory-mapped, as prepared logs are.
+What of it is mapped counts in `peak_memory_bytes`, though the system may take it back at any time;
+`anonymous_memory_bytes`, when the timed steps begin or end, is without it. (Linux only.)
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,10 +136,10 @@ def measure_seed(size: Size, folder: Path, warm_up: int, steps: int) -> dict[str
     towers = SeedTowers(size.users + 1, size.items + 1, [CONTEXT.cardinality + 1], WIDTH, 0)
     step, state = seed_step(towers)
     rng = np.random.default_rng(0)
-    started, loss = clock(), np.nan
+    started, loss = clock(), jax.numpy.float32(0)
     for number in range(warm_up + steps):
         if number == warm_up:
-            jax.block_until_ready((state, loss))
+            jax.tree.map(lambda array: array.block_until_ready(), (state, loss))
             started = clock()
         chosen = rng.integers(0, len(users), BATCH_SIZE)
         batch = {
@@ -149,7 +148,7 @@ def measure_seed(size: Size, folder: Path, warm_up: int, steps: int) -> dict[str
             "context": events.context[CONTEXT.name][chosen][:, None],
         }
         state, loss = step(state, batch)
-    jax.block_until_ready((state, loss))
+    jax.tree.map(lambda array: array.block_until_ready(), (state, loss))
     return measured(BATCH_SIZE, steps, started, clock()) | {
         "loss": float(loss),
         "chance": float(np.log(BATCH_SIZE)),
@@ -197,19 +196,24 @@ def together(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def ratios(step_seconds: Callable[[str], float], sizes: list[str]) -> dict[str, float]:
+def ratios(cases: dict[str, dict[str, Any]], sizes: list[str]) -> dict[str, float]:
     """Of examples a second against the seed, and of Antiphon's step times.
 
     Args:
-        step_seconds: of a case and size, named as in `antiphon_138k`.
+        cases: what was measured, by case and size, as in `antiphon_138k`.
         sizes: those measured.
     """
     found = {}
+
+    def step_seconds(name: str) -> float:
+        return float(cases[name]["step_seconds"])
+
     for size in sizes:
-        per_seed_example = step_seconds(f"seed_{size}") / BATCH_SIZE
+        seed = cases[f"seed_{size}"]
         for name, case in (("seed", "antiphon"), ("plain_seed", "plain")):
-            per_example = step_seconds(f"{case}_{size}") / 1024
-            found[f"{name}_{size}"] = round(per_seed_example / per_example, 2)
+            faster = cases[f"{case}_{size}"]["batch_size"] / step_seconds(f"{case}_{size}")
+            slower = seed["batch_size"] / float(seed["step_seconds"])
+            found[f"{name}_{size}"] = round(faster / slower, 2)
     if {"138k", "9m"} <= set(sizes):
         for name, case in (("step_time", "antiphon"), ("plain_step_time", "plain")):
             found[f"{name}_9m_over_138k"] = round(
@@ -247,14 +251,14 @@ def main() -> None:
                     rounds.setdefault(f"{case}_{size}", []).append(result)
     cases = {name: together(results) for name, results in rounds.items()}
     by_round = [
-        ratios(lambda name, n=number: rounds[name][n]["step_seconds"], options.sizes)
-        for number in range(len(next(iter(rounds.values()))))
+        ratios(dict(zip(rounds, results, strict=True)), options.sizes)
+        for results in zip(*rounds.values(), strict=True)
     ]
     print(
         json.dumps(
             {
                 "sizes": {name: vars(sizes[name]) for name in options.sizes},
-                "ratios": ratios(lambda name: cases[name]["step_seconds"], options.sizes),
+                "ratios": ratios(cases, options.sizes),
                 "ratios_by_round": by_round,
                 "peak_memory_bytes": {n: case["peak_memory_bytes"] for n, case in cases.items()},
                 "cases": cases,
