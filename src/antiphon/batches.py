@@ -56,11 +56,10 @@ class Batches:
         self.count = int(self._first[-1])
         targets = self.train.targets_per_query
         self.queries = self.train.global_batch_size // targets
-        counts = self.catalogue.counts.astype(np.float64)
-        powered = np.where(counts > 0, counts**self.train.negative_power, 0.0)
-        self._share = counts / max(counts.sum(), 1)
-        self._negative_share = powered / powered.sum()
-        self._negative_steps = np.cumsum(self._negative_share)
+        # the one array as long as the catalogue: what negatives are drawn by
+        steps = self.catalogue.counts.astype(np.float64)
+        steps[steps > 0] **= self.train.negative_power
+        self._negative_steps = np.cumsum(steps, out=steps)
         items = self.queries * (self.model.history_length + targets) + self.train.sampled_negatives
         self._items = RowFinder(self.catalogue.rows, items, self.devices)
         self._users = RowFinder(self.schema.user_count + 1, self.queries, self.devices)
@@ -134,7 +133,6 @@ class Batches:
 
     def _sample_negatives(self, rng: np.random.Generator) -> Int32[np.ndarray, " negatives"]:
         steps = self._negative_steps
-        # scaled by the last step, which rounding leaves a little off 1
         drawn = rng.random(self.train.sampled_negatives) * steps[-1]
         return np.searchsorted(steps, drawn, side="right").astype(np.int32)
 
@@ -142,11 +140,10 @@ class Batches:
         self, candidates: Int32[np.ndarray, " candidates"]
     ) -> Float32[np.ndarray, " candidates"]:
         """How often a candidate is expected among those that may be its query's negatives."""
+        counts = self.catalogue.counts[candidates].astype(np.float64)
         in_batch = (self.queries - 1) * self.train.targets_per_query
-        expected = (
-            in_batch * self._share[candidates]
-            + self.train.sampled_negatives * self._negative_share[candidates]
-        )
+        powered = counts**self.train.negative_power / self._negative_steps[-1]
+        expected = in_batch * counts / self.count + self.train.sampled_negatives * powered
         return np.asarray(np.log(expected), np.float32)
 
     def _chance(
