@@ -125,7 +125,7 @@ def _metrics(metrics: Mapping[str, Mapping[str, Mapping[str, float | None]]]) ->
     wanted = [
         part
         for part, values in metrics["antiphon"].items()
-        if part == "all" or ("=" in part and values["recall_at_100"] is not None)
+        if part == "all" or (_is_context(part) and values["recall_at_100"] is not None)
     ]
     for part in wanted:
         cells = []
@@ -140,6 +140,11 @@ def _metrics(metrics: Mapping[str, Mapping[str, Mapping[str, float | None]]]) ->
             ]
         table.add_row(part, *cells)
     return table
+
+
+def _is_context(part: str) -> bool:
+    """Whether a slice is a value of a context feature; users by history length are not."""
+    return "=" in part and not part.startswith("history=")
 
 
 def answers_table(

@@ -51,7 +51,7 @@ def evaluation_table(
     if reading.under("on", "all", MAIN_METRICS[0]).value is not None:
         parts.append(_context(reading))
     parts.append(_verdict(reading, labels))
-    if (gates := extras.gates(reading)) is not None:
+    if (gates := extras.gates(reading)) is not None and gates.rows:
         parts.append(_gates(gates))
     return Group(*parts)
 
