@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,7 @@ Knobs = Mapping[str, Any]
 """Settings by name: numbers, words, None."""
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """What differs between baselines."""
 

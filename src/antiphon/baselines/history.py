@@ -75,7 +75,9 @@ class TrainingLog:
             shape=(len(self.user_starts) - 1, self.width),
         )
         matrix.sum_duplicates()
-        return matrix.astype(np.float32)
+        matrix = matrix.astype(np.float32)
+        matrix.eliminate_zeros()  # what has decayed to nothing
+        return matrix
 
     def row_weights(self, half_life_days: float | None) -> Float64[np.ndarray, " visible"]:
         """2 ** (-age / half-life) of each visible event, at the last of them; None for 1.

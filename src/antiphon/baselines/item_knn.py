@@ -21,8 +21,10 @@ CHUNK_PRODUCTS = 8_000_000
 """Multiplications for a chunk of items, which bounds its memory."""
 
 ITEMS_A_USER = 500
-"""Items of a user that similarities are learned from, the heaviest ones: pairs grow as the square,
-and a listener of everything says little of any two items."""
+PAIRS = 300_000_000
+"""Similarities are learned from the heaviest items of a user: at most so many, fewer where that
+would make more pairs. Pairs grow as the square, and who listens to everything says little of any
+two items."""
 
 
 def fit_neighbours(
@@ -31,7 +33,15 @@ def fit_neighbours(
     """See `cosines`; a user is a vector of roots of decayed counts."""
     matrix = log.matrix(half_life_days)
     matrix.data **= 0.5  # many plays say little more than a few
-    return cosines(strongest(matrix, ITEMS_A_USER), neighbours, shrink)
+    return cosines(strongest(matrix, _items_a_user(matrix)), neighbours, shrink)
+
+
+def _items_a_user(matrix: Any) -> int:
+    """The most that keep within `ITEMS_A_USER` and `PAIRS`."""
+    lengths, most = np.diff(matrix.indptr).astype(np.int64), ITEMS_A_USER
+    while most > 10 and (np.minimum(lengths, most) ** 2).sum() > PAIRS:
+        most = most * 9 // 10
+    return most
 
 
 def cosines(matrix: Any, neighbours: int, shrink: float) -> Any:
@@ -55,7 +65,7 @@ def cosines(matrix: Any, neighbours: int, shrink: float) -> Any:
     norms = np.sqrt(by_item.multiply(by_item).sum(axis=1)).astype(np.float32)
     pairs = (by_item > 0).astype(np.int64) @ np.diff(by_user.indptr)
     bounds = np.flatnonzero(np.diff(np.cumsum(pairs) // CHUNK_PRODUCTS, prepend=-1))
-    bounds = np.append(bounds, by_item.shape[0])
+    bounds = [*bounds.tolist(), by_item.shape[0]]
 
     def part(start: int, end: int) -> Any:
         dots = by_item[start:end] @ by_user

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
@@ -36,6 +36,7 @@ SAMPLE = 2048
 """Scores looked at to find a bound that few pass."""
 
 
+@runtime_checkable
 class Scores(Protocol):
     """Scores of some candidates for some queries."""
 

@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from antiphon.baselines.history import TrainingLog
 from antiphon.baselines.lists import Order, Row
 from antiphon.queries import Queries
+from antiphon.shuffle import shuffled
 
 __all__ = ["RandomLists"]
 
@@ -38,7 +39,7 @@ class RandomLists:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Random items with falling scores; `names` seed the draw of each query."""
+    """The first items of a shuffle, with falling scores; `names` choose that of each query."""
 
     seed: int
     names: Int64[np.ndarray, "queries parts"]
@@ -50,7 +51,8 @@ class Drawn:
 
     def row(self, row: int) -> Row:
         """See `Scores`."""
-        rng = np.random.default_rng([self.seed, *np.abs(self.names[row]).tolist()])
-        size = min(int(self.sizes[row]), self.item_count)
-        drawn = 1 + rng.choice(self.item_count, size, replace=False)
-        return drawn.astype(np.int32), np.linspace(1, 0, size, endpoint=False, dtype=np.float32)
+        name = np.random.SeedSequence([self.seed, *np.abs(self.names[row]).tolist()])
+        places = np.arange(min(int(self.sizes[row]), self.item_count))
+        seed = int(name.generate_state(1, np.uint64)[0])
+        drawn = 1 + shuffled(places, self.item_count, seed)
+        return drawn.astype(np.int32), 1 / (1 + places.astype(np.float32))

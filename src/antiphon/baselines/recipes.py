@@ -72,7 +72,7 @@ def _own_history_grid(features: Features) -> Grid:
     context = {"context_weight": (0.8, 0.0, 0.5, 0.9, 1.0), "by": _by_values(features)}
     return {
         "half_life_days": (14.0, 3.0, 7.0, 30.0, 60.0, 180.0, None),
-        "lag_offset": (None, 10, 30),
+        "lag_offset": (None, 10.0, 30.0),
         **(context if features else {}),
     }
 

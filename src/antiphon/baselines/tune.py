@@ -119,7 +119,7 @@ class _Tuner:
     def fitted(self, name: str) -> FittedBaseline:
         """The named baseline, fitted on all of training."""
         recipe = RECIPES[name]
-        tuned = self._tune(name)
+        tuned = self.fallback if self.fallback and name == FALLBACK else self._tune(name)
         slow = {key: tuned.knobs[key] for key in recipe.slow}
         model = None
         if recipe.load and (arrays := self.store.read_arrays(name, slow)):
@@ -147,7 +147,7 @@ class _Tuner:
     def _tune(self, name: str) -> _Tuned:
         recipe = RECIPES[name]
         grid = recipe.grid(self.log.features)
-        depends_on = [grid, self.fallback and name != FALLBACK and self.fallback.knobs]
+        depends_on = [grid, self.fallback and self.fallback.knobs]
         if kept := self.store.read(name, depends_on):
             return _Tuned(kept["knobs"], kept["validation"])
         defaults = {key: values[0] for key, values in grid.items()}
