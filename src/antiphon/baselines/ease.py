@@ -19,7 +19,7 @@ __all__ = ["EaseModel", "EaseScorer", "ease_weights", "fit_ease"]
 MOST_ITEMS = 12_000
 """The largest catalogue that is modelled whole: memory grows as its square, time as its cube."""
 
-RESTRICTED_ITEMS = 5_000
+RESTRICTED_ITEMS = 4_000
 """Of a larger catalogue, so many items that are played most now are modelled."""
 
 

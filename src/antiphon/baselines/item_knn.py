@@ -64,8 +64,8 @@ def cosines(matrix: Any, neighbours: int, shrink: float) -> Any:
     by_item = by_user.T.tocsr()
     norms = np.sqrt(by_item.multiply(by_item).sum(axis=1)).astype(np.float32)
     pairs = (by_item > 0).astype(np.int64) @ np.diff(by_user.indptr)
-    bounds = np.flatnonzero(np.diff(np.cumsum(pairs) // CHUNK_PRODUCTS, prepend=-1))
-    bounds = [*bounds.tolist(), by_item.shape[0]]
+    starts = np.flatnonzero(np.diff(np.cumsum(pairs) // CHUNK_PRODUCTS, prepend=-1))
+    bounds = [*starts.tolist(), by_item.shape[0]]
 
     def part(start: int, end: int) -> Any:
         dots = by_item[start:end] @ by_user

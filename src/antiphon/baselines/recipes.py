@@ -7,6 +7,7 @@ context features that make a context.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,14 @@ MOST_SIMILARITIES = 100_000_000
 
 BPR_SAMPLES = 400_000_000
 """Steps of BPR on a large log, some minutes."""
+
+FORGETTING = {
+    "14 days": Forgetting(half_life_days=14.0),
+    **{f"{days} days": Forgetting(half_life_days=float(days)) for days in (1, 3, 7, 30, 60, 180)},
+    **{f"1 / (n + {offset})": Forgetting(lag_offset=float(offset)) for offset in (3, 10, 30)},
+    "never": Forgetting(),
+}
+"""Half-lives, and powers of the number n of the user's plays since."""
 
 HALF_LIVES = (7.0, 1.0, 2.0, 4.0, 14.0, 30.0, 90.0, 365.0, None)
 
@@ -70,20 +79,12 @@ def _by(knobs: Knobs) -> Features:
 
 def _own_history_grid(features: Features) -> Grid:
     context = {"context_weight": (0.8, 0.0, 0.5, 0.9, 1.0), "by": _by_values(features)}
-    return {
-        "half_life_days": (14.0, 3.0, 7.0, 30.0, 60.0, 180.0, None),
-        "lag_offset": (None, 10.0, 30.0),
-        **(context if features else {}),
-    }
+    return {"forgetting": tuple(FORGETTING), **(context if features else {})}
 
 
 def _forgetting(knobs: Knobs) -> Forgetting:
-    return Forgetting(
-        half_life_days=knobs["half_life_days"],
-        lag_offset=knobs.get("lag_offset"),
-        context_weight=knobs.get("context_weight", 0.0),
-        by=_by(knobs),
-    )
+    kind, weight = FORGETTING[knobs["forgetting"]], knobs.get("context_weight", 0.0)
+    return replace(kind, context_weight=weight, by=_by(knobs))
 
 
 def _own_history(log: TrainingLog, popular: Popularity, knobs: Knobs, _: Any) -> OwnHistory:
@@ -96,7 +97,7 @@ def _knn_grid(features: Features) -> Grid:
         "similarity_half_life_days": (30.0, 10.0, None),
         "shrink": (10.0, 30.0, 3.0),
         "neighbours": (300, 100, 30),
-        "half_life_days": (14.0, 7.0, 30.0, None),
+        "forgetting": ("14 days", "7 days", "30 days", "1 / (n + 10)", "never"),
         **(context if features else {}),
     }
 
