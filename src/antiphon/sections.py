@@ -135,7 +135,7 @@ class TrainSection(Section):
     """Training."""
 
     seed: int = Field(0, ge=0, description="seed of everything random")
-    epochs: float = Field(4.0, gt=0, description="passes over the positive events")
+    epochs: float = Field(5.0, gt=0, description="passes over the positive events")
     global_batch_size: int = Field(1024, ge=2, description="examples a step, over all devices")
     targets_per_query: int = Field(
         4, ge=1, le=64, description="positives drawn for one history of a user"
