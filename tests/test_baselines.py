@@ -245,7 +245,7 @@ def test_ease_solves_a_ridge_regression_for_each_item(seed: int, regularization:
         x = values[:, others]
         gram = x.T @ x + regularization * np.eye(7)
         expected = np.linalg.solve(gram, x.T @ values[:, j])
-        np.testing.assert_allclose(weights[others, j], expected, rtol=2e-4, atol=2e-5)
+        np.testing.assert_allclose(weights[others, j], expected, rtol=1e-5, atol=1e-6)
         assert weights[j, j] == 0
 
 

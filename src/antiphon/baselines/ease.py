@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 from jaxtyping import Float32, Int32
+from threadpoolctl import threadpool_limits
 
 from antiphon.baselines.history import TrainingLog
 from antiphon.baselines.lists import DenseScores, Order
@@ -53,13 +54,17 @@ def ease_weights(matrix: Any, regularization: float) -> Float32[np.ndarray, "ite
         matrix: sparse X [users, items].
         regularization: `l`, above 0.
     """
-    gram = np.asarray((matrix.T @ matrix).toarray(), np.float32, order="F")
-    gram[np.diag_indices_from(gram)] += np.float32(regularization)
-    factor, _ = scipy.linalg.lapack.spotrf(gram, lower=1, overwrite_a=1)
-    weights, _ = scipy.linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
-    scale = -1 / np.diag(weights)
-    below = np.tril(weights, -1)
-    return (below + below.T) * scale
+    # in double precision: single underflows on the way, which costs more than it saves
+    gram = np.asarray((matrix.T @ matrix).toarray(), np.float64, order="F")
+    gram[np.diag_indices_from(gram)] += regularization
+    # threads that wait for each other on busy processors take longer than one alone
+    with threadpool_limits(1 if len(gram) <= RESTRICTED_ITEMS else None, "blas"):
+        factor, _ = scipy.linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
+        inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
+    scale = (-1 / np.diag(inverse)).astype(np.float32)
+    below = np.tril(inverse, -1).astype(np.float32)
+    weights: Float32[np.ndarray, "items items"] = (below + below.T) * scale
+    return weights
 
 
 class EaseScorer:
