@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import resource
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -463,19 +461,18 @@ def test_a_disk_that_is_full_for_the_engine(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.parquet", rows, **CONTEXT_TYPES)
     (tmp_path / "c.toml").write_text(config(log, features={"context": CONTEXT}).to_toml())
     script = (
-        "import sys; from pathlib import Path; from antiphon.config import Config\n"
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from antiphon.config import Config\n"
         "from antiphon.prepare import prepare; from antiphon.errors import ArtifactError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "try: prepare(Config.load(Path(sys.argv[1])), Path(sys.argv[2]))\n"
         "except ArtifactError as error: sys.exit(str(error))"
     )
 
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
     run = tmp_path / "run"
     command = [sys.executable, "-c", script, str(tmp_path / "c.toml"), str(run / "prepared")]
-    done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "can't be written" in done.stderr, done.stderr
     assert not list(run.iterdir())
