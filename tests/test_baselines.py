@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.baselines import ease
-from antiphon.baselines.ease import EaseScorer, ease_weights, fit_ease
+from antiphon.baselines.ease import EaseByItems, EaseByUsers, EaseScorer, fit_ease
 from antiphon.baselines.fitted import FittedBaseline
 from antiphon.baselines.history import TrainingLog
 from antiphon.baselines.item_knn import ItemKnn, cosines, fit_neighbours, strongest
@@ -238,21 +238,32 @@ def test_item_knn_against_a_loop() -> None:
 @given(st.integers(0, 10_000), st.sampled_from([0.5, 5.0, 50.0]))
 def test_ease_solves_a_ridge_regression_for_each_item(seed: int, regularization: float) -> None:
     rng = np.random.default_rng(seed)
-    values = (rng.random((30, 8)) < 0.3) * rng.random((30, 8))
-    weights = ease_weights(sp.csr_array(values), regularization)
+    values = ((rng.random((30, 8)) < 0.3) * rng.random((30, 8))).astype(np.float32)
+    expected = np.zeros((8, 8))
     for j in range(8):
         others = np.delete(np.arange(8), j)
-        x = values[:, others]
+        x = values[:, others].astype(float)
         gram = x.T @ x + regularization * np.eye(7)
-        expected = np.linalg.solve(gram, x.T @ values[:, j])
-        np.testing.assert_allclose(weights[others, j], expected, rtol=1e-5, atol=1e-6)
-        assert weights[j, j] == 0
+        expected[others, j] = np.linalg.solve(gram, x.T @ values[:, j])
+    items, matrix = np.arange(1, 9, dtype=np.int32), sp.csr_array(values)
+    users = np.arange(30, dtype=np.int32)
+    by_items = EaseByItems.fit(items, matrix, regularization)
+    np.testing.assert_allclose(by_items.weights, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(by_items.block(users), values @ expected, rtol=1e-4, atol=1e-5)
+    by_users = EaseByUsers.fit(items, matrix, regularization)
+    np.testing.assert_allclose(by_users.block(users), values @ expected, rtol=1e-4, atol=1e-5)
+
+
+def test_ease_inverts_the_lesser_side() -> None:
+    log = random_log(0, users=12, items=20)
+    assert isinstance(fit_ease(log, None, 1.0), EaseByUsers)
+    assert isinstance(fit_ease(random_log(0, users=30, items=20), None, 1.0), EaseByItems)
 
 
 def test_ease_of_a_large_catalogue_models_what_is_played_now(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ease, "MOST_ITEMS", 9)
+    monkeypatch.setattr(ease, "MOST", 3)
     monkeypatch.setattr(ease, "RESTRICTED_ITEMS", 3)
     events = [(1, 2, 0, 1)] * 9 + [(1, 10, 100, 1), (2, 9, 100, 1), (2, 10, 99, 1)]
     log = log_of(events, items=10, users=3)
