@@ -148,10 +148,10 @@ def _fit_seed(log: TrainingLog, knobs: Knobs) -> Any:
     return train_seed(log, most_steps=knobs["most_steps"])
 
 
-def _seed(log: TrainingLog, popular: Popularity, _: Knobs, tables: Any) -> Scorer:
+def _seed(log: TrainingLog, _: Popularity, __: Knobs, tables: Any) -> Scorer:
     from antiphon.baselines.seed_recipe import SeedScorer
 
-    return SeedScorer(log, popular, tables)
+    return SeedScorer(log, tables)
 
 
 def _load_seed(arrays: Mapping[str, np.ndarray]) -> Any:

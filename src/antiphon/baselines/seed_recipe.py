@@ -22,7 +22,6 @@ from jaxtyping import Float32
 
 from antiphon.baselines.history import TrainingLog
 from antiphon.baselines.lists import BLOCK_FLOATS, DenseScores, Order
-from antiphon.baselines.popular import Popularity
 from antiphon.queries import Queries
 from antiphon.schema import FittedCategorical
 
@@ -186,11 +185,14 @@ def train_seed(log: TrainingLog, *, most_steps: int = MOST_STEPS, seed: int = 0)
 
 
 class SeedScorer:
-    """Products of query and candidate embeddings; strangers get what is popular."""
+    """Products of query and candidate embeddings.
 
-    def __init__(self, log: TrainingLog, popularity: Popularity, tables: SeedTables) -> None:
-        """Prepare; `popularity` is for users without events."""
-        self.log, self.popularity, self.tables = log, popularity, tables
+    Strangers have row 0, as it was initialised: the recipe has nothing else for them.
+    """
+
+    def __init__(self, log: TrainingLog, tables: SeedTables) -> None:
+        """`log` is what the tables were trained on."""
+        self.log, self.tables = log, tables
         self.candidates = np.arange(1, log.width, dtype=np.int32)
         self.chunk = max(16, BLOCK_FLOATS // log.width)
 
@@ -201,8 +203,9 @@ class SeedScorer:
         parts = [tables.user[users]]
         parts += [table[codes[cells, i]] for i, table in enumerate(tables.context)]
         query = np.maximum(np.concatenate(parts, axis=1) @ tables.kernel + tables.bias, 0)
-        return DenseScores(query @ tables.item[1:].T, self.candidates, self.log.heard[users] > 0)
+        known = np.ones(len(users), bool)
+        return DenseScores(query @ tables.item[1:].T, self.candidates, known)
 
-    def order(self, queries: Queries) -> Order:
-        """See `Scorer`."""
-        return self.popularity.order(queries)
+    def order(self, queries: Queries) -> Order:  # noqa: ARG002
+        """See `Scorer`; everything has a score, so nothing is left to fill up with."""
+        return lambda row: self.candidates  # noqa: ARG005
