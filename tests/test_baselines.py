@@ -264,9 +264,8 @@ def test_ease_of_a_large_catalogue_models_what_is_played_now(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ease, "MOST", 3)
-    monkeypatch.setattr(ease, "RESTRICTED_ITEMS", 3)
     events = [(1, 2, 0, 1)] * 9 + [(1, 10, 100, 1), (2, 9, 100, 1), (2, 10, 99, 1)]
-    log = log_of(events, items=10, users=3)
+    log = log_of(events, items=10, users=4)
     model = ease.fit_ease(log, 10.0, 1.0)
     # item 2 weighs 9 / 2**10, what was never played nothing
     assert model.items.tolist() == [2, 9, 10]

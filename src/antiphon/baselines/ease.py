@@ -28,12 +28,9 @@ from antiphon.queries import Queries
 
 __all__ = ["EaseByItems", "EaseByUsers", "EaseModel", "EaseScorer", "fit_ease"]
 
-MOST = 10_000
+MOST = 8_000
 """Users or items, whichever are fewer, that are modelled whole: memory grows as the square, time
-as the cube."""
-
-RESTRICTED_ITEMS = 5_000
-"""Where both are more, so many items that are played most now are modelled."""
+as the cube. Where both are more, so many of the items that are played most now are."""
 
 ONE_THREAD = 5_000
 """Up to this size, threads that wait for each other on busy processors cost more than they save."""
@@ -105,7 +102,7 @@ def fit_ease(log: TrainingLog, half_life_days: float | None, regularization: flo
     users = matrix.shape[0]
     if min(users, len(items)) > MOST:
         plays = np.bincount(log.row_items, log.row_weights(half_life_days), log.width)[1:]
-        items = np.sort(items[np.argsort(-plays, kind="stable")[:RESTRICTED_ITEMS]])
+        items = np.sort(items[np.argsort(-plays, kind="stable")[:MOST]])
     matrix = sp.csr_array(matrix[:, items])
     matrix.data **= 0.5  # many plays say little more than a few
     kind = EaseByUsers if users < len(items) else EaseByItems
