@@ -11,6 +11,7 @@ users, 1M events; with --quick 300 users, 100,000 events) if no prepared one is 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tempfile
 import time
@@ -45,17 +46,11 @@ def measure(prepared: Prepared) -> dict[str, Any]:
         prepared, section, progress=lambda words: marks.append((words, time.perf_counter()))
     )
     ended, processor = time.perf_counter(), time.process_time() - busy
-    steps = [at for _, at in marks]
     lasting = {name: {"tuning_s": 0.0, "fitting_s": 0.0, "settings": 0} for name in NAMES}
-    for (words, at), before, after in zip(
-        marks, [started, *steps], [*steps[1:], ended], strict=False
-    ):
+    for (words, begun), (_, over) in itertools.pairwise([*marks, ("", ended)]):
         kind, name = words.split(":")[0].split()
-        if kind == "tuning":  # told when a setting has been tried
-            lasting[name]["tuning_s"] += at - before
-            lasting[name]["settings"] += 1
-        else:  # told when it begins
-            lasting[name]["fitting_s"] += after - at
+        lasting[name][f"{kind}_s"] += over - begun
+        lasting[name]["settings"] += "tried" in words
     table: dict[str, Any] = {}
     for name, one in fitted.items():
         before = time.perf_counter()

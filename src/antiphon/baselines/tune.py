@@ -153,6 +153,7 @@ class _Tuner:
         defaults = {key: values[0] for key, values in grid.items()}
         best = _Tuned({**defaults, "exclude_heard": self.excludes[0]}, None)
         tried = []
+        self.progress(f"tuning {name}")
         if self.trial:
             judge = partial(self.trial.judge, recipe, self._popular(self.trial.log))
             for one in search(recipe, grid, judge):
