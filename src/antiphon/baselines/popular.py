@@ -17,8 +17,8 @@ from antiphon.queries import Queries
 
 __all__ = ["Popularity", "cell_counts"]
 
-KEPT = 64
-"""Orders of the catalogue kept at a time, 8 bytes an item each."""
+KEPT_ITEMS = 1 << 26
+"""Items of all orders kept at a time, 8 bytes each."""
 
 
 def cell_counts(log: TrainingLog, half_life_days: float | None) -> Any:
@@ -70,7 +70,7 @@ class Popularity:
             scores = self.of_cell(codes).astype(np.float32)
             order = np.argsort(-scores[1:], kind="stable").astype(np.int32) + np.int32(1)
             self._kept[key] = order, scores[order]
-            if len(self._kept) > KEPT:
+            if len(self._kept) > max(16, KEPT_ITEMS // self.log.width):
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
