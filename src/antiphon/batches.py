@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -197,6 +198,10 @@ def prefetch(make: Callable[[int], Batch], first_step: int, last_step: int) -> I
                 ready.put(item, timeout=0.2)
                 return
 
+    # Between two steps the trainer needs the interpreter for a moment only; with Python's usual
+    # 5 ms it would wait for the thread that makes batches, and the devices for both.
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(2e-4)
     thread = threading.Thread(target=work, name="batches", daemon=True)
     thread.start()
     try:
@@ -208,3 +213,4 @@ def prefetch(make: Callable[[int], Batch], first_step: int, last_step: int) -> I
     finally:
         stop.set()
         thread.join()
+        sys.setswitchinterval(interval_s)

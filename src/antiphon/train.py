@@ -29,6 +29,7 @@ from antiphon.catalogue import Catalogue
 from antiphon.config import Config
 from antiphon.embedding import read_rows
 from antiphon.errors import ConfigError, NonFiniteError, NotLearningError
+from antiphon.memory import freed_memory_kept
 from antiphon.model import TwoTower
 from antiphon.prepared import Events, Prepared
 from antiphon.rows import ItemInputs
@@ -115,7 +116,7 @@ def train_model(
     distribution = (
         keras.distribution.DataParallel(devices=list(devices)) if len(devices) > 1 else None
     )
-    with _distributed(distribution):
+    with freed_memory_kept(), _distributed(distribution):
         model = TwoTower(prepared.schema, config.model, config.train)
         model.fit(
             watch.timed(prefetch(batches.batch, 0, steps)),
