@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -84,8 +85,8 @@ def write(folder: Path, *, csv: bool = False) -> Path:
     return config
 
 
-def few_baselines() -> mock._patch:
-    """A patch under which only the quick baselines are tuned; all of them take most of a minute."""
+def few_baselines(names: Sequence[str] = BASELINES) -> mock._patch:
+    """A patch under which only quick baselines are tuned; all of them take most of a minute."""
     return mock.patch.object(
-        evaluation, "tune_baselines", partial(evaluation.tune_baselines, names=BASELINES)
+        evaluation, "tune_baselines", partial(evaluation.tune_baselines, names=names)
     )

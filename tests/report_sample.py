@@ -165,6 +165,5 @@ def falling_loss(steps: int = 600) -> dict[str, Any]:
 def _as_if_of_yambda(evaluation: Evaluation) -> dict[str, Any] | None:
     window = evaluation.judge.window
     yambda = {"held_out_start_s": TEST_START_S, "train_end_s": TRAIN_END_S}
-    return published(
-        replace(window, schema=window.schema.model_copy(update=yambda)), evaluation.protocol
-    )
+    window = replace(window, schema=window.schema.model_copy(update=yambda))
+    return published(window, evaluation.protocol, synthetic=False)

@@ -152,7 +152,8 @@ def test_examples_have_the_logs_ids(tmp_path: Path) -> None:
 
 
 def test_published_figures_stand_beside_yambda_only(tmp_path: Path) -> None:
-    assert published(held_out_window(prepare(tmp_path), EvaluateSection()), {}) is None
+    elsewhere = held_out_window(prepare(tmp_path), EvaluateSection())
+    assert published(elsewhere, {}, synthetic=False) is None
     day = 25_913_600
     prepared = write_prepared(
         tmp_path / "yambda",
@@ -168,7 +169,9 @@ def test_published_figures_stand_beside_yambda_only(tmp_path: Path) -> None:
         (EvaluateSection(resamples=0, protocol="yambda-paper", query_by=()), 1),
     ]:
         evaluation = evaluate_rankers(prepared, {"antiphon": FixedLists([1])}, section)
-        found = published(evaluation.judge.window, evaluation.protocol)
+        asked = evaluation.judge.window, evaluation.protocol
+        assert published(*asked, synthetic=True) is None
+        found = published(*asked, synthetic=False)
         assert found is not None
         assert found["figures"]["ItemKNN"]["ndcg_at_10"] == 0.0781
         assert len(found["differs"]) == differences, "one user isn't Yambda's 9,238"

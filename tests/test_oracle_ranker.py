@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import chain
+from antiphon.baselines import NAMES
 from antiphon.config import Config
 from antiphon.contexts import unknown
-from antiphon.evaluate import evaluate_rankers
+from antiphon.evaluate import Evaluation, evaluate_rankers
+from antiphon.evaluation import evaluate
 from antiphon.exclusions import Exclusions
+from antiphon.figures import ACCURACY
 from antiphon.judge import score
-from antiphon.oracle_ranker import OracleRanker, find_oracle
+from antiphon.oracle_ranker import OracleRanker, find_oracle, synthetic_folder
 from antiphon.prepare import prepare
 from antiphon.prepared import Prepared
+from antiphon.published import TEST_START_S
 from antiphon.queries import Queries
+from antiphon.retrieval import TrainedModel
 from antiphon.sections import EvaluateSection
 from antiphon.synthetic import synthesize
+from antiphon.train import train
 from antiphon.windows import held_out_window, validation_window
 
 SECTION = EvaluateSection(resamples=50)
@@ -53,7 +61,11 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Prepared]:
                     {"name": "is_organic", "kind": "categorical", "values": {"0": "a", "1": "b"}}
                 ]
             },
+            # the test window of Yambda
             "split": {"test_start_s": 25_913_600, "validation_days": 1},
+            "model": {"width": 8, "history_length": 16},
+            "train": {"epochs": 2, "global_batch_size": 256, "sampled_negatives": 256},
+            "evaluate": {"resamples": 50},
         }
     )
     prepare(config, folder / "prepared")
@@ -65,6 +77,38 @@ def oracle(log: tuple[Config, Prepared]) -> OracleRanker:
     found = find_oracle(log[0].log.events, log[1])
     assert found is not None
     return found
+
+
+@pytest.fixture(scope="module")
+def judged(log: tuple[Config, Prepared], tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    """A model and every baseline but the seed's recipe, which takes longest and knows least."""
+    config, prepared = log
+    folder = tmp_path_factory.mktemp("run")
+    train(config, prepared, folder / "model")
+    model = TrainedModel.load(folder / "model", prepared, config)
+    names = [name for name in NAMES if name != "seed"]
+    with chain.few_baselines(names):
+        return evaluate(config, model, folder / "evaluation")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["all", "is_organic=0", "is_organic=1"])
+def test_the_oracle_bounds_every_model_from_above(judged: Evaluation, part: str) -> None:
+    others = judged.models.keys() - {"oracle"}
+    assert others == {"antiphon", *NAMES} - {"seed"}
+    for metric in ACCURACY:
+        bound = judged.value("oracle", part, metric)
+        assert bound is not None
+        for name in others:
+            value = judged.value(name, part, metric)
+            assert value is not None
+            assert value < bound, (name, metric)
+
+
+@pytest.mark.slow
+def test_yambdas_published_figures_say_nothing_of_a_synthetic_log(judged: Evaluation) -> None:
+    assert judged.judge.window.schema.held_out_start_s == TEST_START_S
+    assert judged.published is None
 
 
 def test_the_oracle_is_above_popularity(log: tuple[Config, Prepared], oracle: OracleRanker) -> None:
@@ -110,4 +154,12 @@ def test_the_oracle_of_the_validation_window(
 
 
 def test_other_logs_have_no_oracle(log: tuple[Config, Prepared], tmp_path: Path) -> None:
-    assert find_oracle([str(tmp_path / "a" / "*.parquet")], log[1]) is None
+    elsewhere = [str(tmp_path / "a" / "*.parquet")]
+    assert find_oracle(elsewhere, log[1]) is None
+    assert synthetic_folder(elsewhere) is None
+
+
+def test_a_synthetic_log_is_known_without_its_context(log: tuple[Config, Prepared]) -> None:
+    blind = replace(log[1], schema=log[1].schema.model_copy(update={"context": ()}))
+    assert find_oracle(log[0].log.events, blind) is None
+    assert synthetic_folder(log[0].log.events) is not None

@@ -20,7 +20,7 @@ from antiphon.context_report import context_report
 from antiphon.evaluate import Evaluation, evaluate_rankers
 from antiphon.examples import examples
 from antiphon.gates import check_gates
-from antiphon.oracle_ranker import find_oracle
+from antiphon.oracle_ranker import find_oracle, synthetic_folder
 from antiphon.predictions import read_predictions
 from antiphon.published import published
 from antiphon.queries import Ranker
@@ -132,7 +132,11 @@ def _with_all_parts(evaluation: Evaluation, config: Config, model: TrainedModel)
     evaluation = evaluation.with_parts(
         examples=examples(model.prepared, evaluation),
         loss={name: training[name] for name in ("step", "loss", "chance")},
-        published=published(evaluation.judge.window, evaluation.protocol),
+        published=published(
+            evaluation.judge.window,
+            evaluation.protocol,
+            synthetic=synthetic_folder(config.log.events) is not None,
+        ),
     )
     return evaluation.with_parts(gates=check_gates(evaluation, config.gates))
 

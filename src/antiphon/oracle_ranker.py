@@ -18,7 +18,7 @@ from antiphon.schema import FittedCategorical
 from antiphon.synthetic import Oracle
 from antiphon.vocabulary import Vocabulary
 
-__all__ = ["OracleRanker", "find_oracle"]
+__all__ = ["OracleRanker", "find_oracle", "synthetic_folder"]
 
 CONTEXT = "is_organic"
 SUMMARY = "synthetic.json"
@@ -98,18 +98,28 @@ class OracleRanker:
 
 
 def find_oracle(events: Sequence[str], prepared: Prepared) -> OracleRanker | None:
-    """The oracle, if the log is a synthetic one: its folder has a synthetic.json.
+    """The oracle, if the log is a synthetic one and its context is told.
 
     Args:
         events: `log.events` of the config.
         prepared: the prepared log.
     """
     feature = next((f for f in prepared.schema.context if f.name == CONTEXT), None)
-    if not isinstance(feature, FittedCategorical):
+    folder = synthetic_folder(events)
+    if folder is None or not isinstance(feature, FittedCategorical):
         return None
+    items = Vocabulary(prepared.item_ids())
+    return OracleRanker(Oracle.load(folder), prepared, feature, LogIds(prepared), items)
+
+
+def synthetic_folder(events: Sequence[str]) -> Path | None:
+    """The folder that a log was generated into, known by its synthetic.json; None for real logs.
+
+    Args:
+        events: `log.events` of the config.
+    """
     for pattern in events:
         for folder in list(Path(expand(pattern)).parents)[:LEVELS]:
             if (folder / SUMMARY).is_file():
-                items = Vocabulary(prepared.item_ids())
-                return OracleRanker(Oracle.load(folder), prepared, feature, LogIds(prepared), items)
+                return folder
     return None

@@ -23,20 +23,23 @@ LISTEN_PLUS_50M = {
 }
 
 
-def published(window: Window, protocol: dict[str, Any]) -> dict[str, Any] | None:
+def published(
+    window: Window, protocol: dict[str, Any], *, synthetic: bool
+) -> dict[str, Any] | None:
     """The published table, and in what this evaluation differs from the published one.
 
     Args:
         window: what was judged.
         protocol: the evaluation's.
+        synthetic: whether the log was generated: its windows are Yambda's, its plays are not.
 
     Returns:
         `{source, figures: {model: {metric: value}}, differs: [sentence]}`; figures may be compared
-        where `differs` is empty, as far as can be told from here. None for any log whose test
-        window isn't that of Yambda.
+        where `differs` is empty, as far as can be told from here. None for a synthetic log, and
+        for any whose test window isn't that of Yambda.
     """
     schema = window.schema
-    if window.name != "test" or schema.held_out_start_s != TEST_START_S:
+    if synthetic or window.name != "test" or schema.held_out_start_s != TEST_START_S:
         return None
     differs = []
     if protocol["name"] != "yambda-paper":
