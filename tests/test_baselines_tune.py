@@ -136,6 +136,9 @@ def test_all_baselines_answer_and_tell_what_they_are() -> None:
         assert 0 <= one.validation <= 1
         assert set(one.knobs) == {*RECIPES[name].grid(("tab",)), "exclude_heard"}
         assert f"fitting {name}" in told
+        assert one.tried >= 1
+        assert one.tuned_to()["knobs"] == one.knobs
+        assert one.tuned_to()["validation"] == pytest.approx(one.validation, rel=1e-5)
         assert name == "random" or one.validation > fitted["random"].validation
 
 
@@ -221,6 +224,7 @@ def test_a_log_without_a_validation_window_takes_the_defaults() -> None:
     before = replace(log, events=log.events.before(VALIDATION_DAY * DAY))
     fitted = tune_baselines(before, SECTION, names=["own_history", "decayed_popular"])
     assert fitted["own_history"].validation is None
+    assert fitted["own_history"].tuned_to()["tried"] == 0
     assert fitted["decayed_popular"].knobs == {"half_life_days": 7.0, "exclude_heard": False}
 
 
@@ -255,6 +259,7 @@ def test_what_was_found_is_not_looked_for_again(
     for name in names:
         assert first[name].knobs == again[name].knobs
         assert first[name].validation == again[name].validation
+        assert first[name].tried == again[name].tried > 0
     np.testing.assert_array_equal(
         first["ials"].scorer.factors.item, again["ials"].scorer.factors.item
     )

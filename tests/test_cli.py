@@ -242,8 +242,10 @@ def test_split_then_predictions_then_compare(antiphon, run, tmp_path) -> None:
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "mine.parquet")
     said = antiphon("evaluate", run, "--predictions", tmp_path / "mine.parquet", "--json")
-    judged = json.loads(said.out)["models"]["predictions"]["all"]
+    document = json.loads(said.out)
+    judged = document["models"]["predictions"]["all"]
     assert judged["mrr_at_10"]["value"] == 1, "the targets themselves are the best of lists"
+    assert set(document["baselines"]) == set(chain.BASELINES)
     assert "100" in antiphon("evaluate", run, "--predictions", tmp_path / "mine.parquet").out
 
     pq.write_table(pa.table({"item_id": [501]}), tmp_path / "wrong.parquet")

@@ -13,6 +13,7 @@ import pytest
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from antiphon.baselines.recipes import RECIPES
 from antiphon.cli import app
 from antiphon.config import Config
 
@@ -132,6 +133,13 @@ def test_toml_in_the_docs_is_a_config(path: Path, text: str) -> None:
 
 
 # --- pages
+
+
+def test_every_baseline_and_its_knobs_are_documented() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\|(.*)\|$", read("docs/evaluation.md"), re.MULTILINE)
+    documented = {name: set(re.findall(r"`(\w+)`", knobs)) for name, knobs in rows}
+    for name, recipe in RECIPES.items():
+        assert documented[name] == set(recipe.grid(("tab",)))
 
 
 def test_the_configuration_page_is_up_to_date() -> None:

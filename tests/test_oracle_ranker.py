@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +110,20 @@ def test_the_oracle_bounds_every_model_from_above(judged: Evaluation, part: str)
 def test_yambdas_published_figures_say_nothing_of_a_synthetic_log(judged: Evaluation) -> None:
     assert judged.judge.window.schema.held_out_start_s == TEST_START_S
     assert judged.published is None
+
+
+@pytest.mark.slow
+def test_what_baselines_were_tuned_to_is_part_of_the_evaluation(judged: Evaluation) -> None:
+    told = judged.to_json()["baselines"]
+    assert list(told) == [name for name in NAMES if name != "seed"]
+    assert told["context_popular"]["knobs"].keys() == {
+        "half_life_days",
+        "smoothing",
+        "by",
+        "exclude_heard",
+    }
+    assert all(one["tried"] >= 1 and 0 <= one["validation"] <= 1 for one in told.values())
+    json.dumps(told, allow_nan=False)
 
 
 def test_the_oracle_is_above_popularity(log: tuple[Config, Prepared], oracle: OracleRanker) -> None:

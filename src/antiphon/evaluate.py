@@ -43,6 +43,7 @@ class Evaluation:
     comparisons: Json
     curves: Json
     hashes: Json
+    baselines: Json | None = None
     context: Json | None = None
     context_lift: Json | None = None
     lists: Json | None = None

@@ -3,18 +3,18 @@
 evaluation/
   evaluation.json     every figure; docs/evaluation.md describes it
   report.html         the same as one page for people
-  baselines.json      what the baselines' knobs were tuned to
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from antiphon.artifacts import write_json, write_stage
-from antiphon.baselines import tune_baselines
+from antiphon.baselines import FittedBaseline, tune_baselines
 from antiphon.config import Config
 from antiphon.context_report import context_report
 from antiphon.evaluate import Evaluation, evaluate_rankers
@@ -75,15 +75,9 @@ def evaluate(
             progress=partial(_judging, tell),
             hashes={"model": model.stage.hash},
         )
+        evaluation = evaluation.with_parts(baselines=_tuned_to(baselines))
         evaluation = _with_all_parts(evaluation, config, model)
         write_json(folder / "evaluation.json", evaluation.to_json())
-        write_json(
-            folder / "baselines.json",
-            {
-                name: {"knobs": dict(b.knobs), "validation": b.validation, "note": b.note}
-                for name, b in baselines.items()
-            },
-        )
         write_report(
             evaluation.to_json(),
             folder / "report.html",
@@ -111,7 +105,7 @@ def judge_predictions(
         cache=model.stage.path.parent / "baselines",
         progress=partial(tell, 0, 0),
     )
-    return evaluate_rankers(
+    evaluation = evaluate_rankers(
         prepared,
         {"predictions": given.lists, "antiphon": model, **baselines},
         section,
@@ -120,6 +114,11 @@ def judge_predictions(
         progress=partial(_judging, tell),
         hashes={"model": model.stage.hash},
     )
+    return evaluation.with_parts(baselines=_tuned_to(baselines))
+
+
+def _tuned_to(baselines: Mapping[str, FittedBaseline]) -> dict[str, Any]:
+    return {name: baseline.tuned_to() for name, baseline in baselines.items()}
 
 
 def _judging(tell: Progress, what: str, share: float) -> None:

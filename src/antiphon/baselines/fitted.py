@@ -10,6 +10,7 @@ import numpy as np
 
 from antiphon.baselines.history import TrainingLog
 from antiphon.baselines.lists import Lists, Order, Scores, top
+from antiphon.figures import number
 from antiphon.queries import Queries
 
 __all__ = ["FittedBaseline", "Knobs", "Scorer", "lists_of_chunks"]
@@ -46,6 +47,7 @@ class FittedBaseline:
         scorer: the fitted part.
         log: what it was fitted on; nothing else is known to it.
         validation: its ndcg@100 on the validation window; None where that has no queries.
+        tried: how many settings the knobs were chosen from, leaving out what was heard aside.
         note: what a reader of its figures must know.
     """
 
@@ -54,6 +56,7 @@ class FittedBaseline:
     scorer: Scorer
     log: TrainingLog
     validation: float | None = None
+    tried: int = 0
     note: str | None = None
 
     def rank(self, queries: Queries, k: int, *, exclude_heard: bool) -> Lists:
@@ -65,6 +68,12 @@ class FittedBaseline:
         numbers.extend(part[0] for part in parts)
         scores.extend(part[1] for part in parts)
         return np.concatenate(numbers), np.concatenate(scores)
+
+    def tuned_to(self) -> dict[str, Any]:
+        """`{knobs, validation, tried, note}`, as evaluation.json has it."""
+        validation = None if self.validation is None else number(self.validation)
+        knobs = dict(self.knobs)
+        return {"knobs": knobs, "validation": validation, "tried": self.tried, "note": self.note}
 
 
 def lists_of_chunks(

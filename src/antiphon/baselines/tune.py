@@ -93,6 +93,7 @@ def _usable(recipe: Recipe) -> bool:
 class _Tuned:
     knobs: Knobs
     validation: float | None
+    tried: int
 
 
 class _Tuner:
@@ -135,6 +136,7 @@ class _Tuner:
             scorer=recipe.scorer(self.log, self._popular(self.log), tuned.knobs, model),
             log=self.log,
             validation=tuned.validation,
+            tried=tuned.tried,
             note=recipe.note(self.log, model),
         )
 
@@ -149,9 +151,10 @@ class _Tuner:
         grid = recipe.grid(self.log.features)
         depends_on = [grid, self.fallback and self.fallback.knobs]
         if kept := self.store.read(name, depends_on):
-            return _Tuned(kept["knobs"], kept["validation"])
+            return _Tuned(kept["knobs"], kept["validation"], len(kept["tried"]))
         defaults = {key: values[0] for key, values in grid.items()}
-        best = _Tuned({**defaults, "exclude_heard": self.excludes[0]}, None)
+        best: Knobs = {**defaults, "exclude_heard": self.excludes[0]}
+        validation: float | None = None
         tried = []
         self.progress(f"tuning {name}")
         if self.trial:
@@ -159,8 +162,8 @@ class _Tuner:
             for one in search(recipe, grid, judge):
                 tried.append({"knobs": one.knobs, "ndcg_at_100": one.validation})
                 self.progress(f"tuning {name}: {len(tried)} settings tried")
-                if best.validation is None or one.validation > best.validation:
-                    best = _Tuned(one.knobs, one.validation)
-        kept = {"knobs": best.knobs, "validation": best.validation, "tried": tried}
+                if validation is None or one.validation > validation:
+                    best, validation = one.knobs, one.validation
+        kept = {"knobs": best, "validation": validation, "tried": tried}
         self.store.write(name, depends_on, kept)
-        return best
+        return _Tuned(best, validation, len(tried))

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from antiphon.artifacts import write_text
 from antiphon.report import example_lists, extras, sections, words
 from antiphon.report.dots import kind_of
+from antiphon.report.knobs import knobs
 from antiphon.report.reading import MAIN_METRICS, Reading
 from antiphon.report.sheets import sheets
 from antiphon.report.tracks import Kind, swatch
@@ -70,6 +71,7 @@ def render_report(
     parts: dict[str, Any] = {
         "loss": sections.loss(reading),
         "models": sections.models(reading),
+        "knobs": knobs(reading),
         "recall": sections.recall(reading),
         "slices": sections.slices(reading, labels) if reading.subject else [],
         "context": sections.context(reading, labels),
