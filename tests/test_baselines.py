@@ -17,7 +17,7 @@ from antiphon.baselines.own_history import OwnHistory
 from antiphon.baselines.popular import Popularity, cell_counts
 from antiphon.baselines.profiles import Forgetting, profiles
 from antiphon.baselines.random_lists import RandomLists
-from antiphon.metrics import check_lists
+from antiphon.traits import check_lists
 from baseline_log import ask, dense, log_of, random_log
 
 

@@ -11,15 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.errors import EvaluationError
-from antiphon.metrics import (
-    PerQuery,
-    TargetIndex,
-    check_lists,
-    coverage,
-    list_metrics,
-    target_metrics,
-)
+from antiphon.metrics import TargetIndex, target_metrics
+from antiphon.per_query import PerQuery
 from antiphon.queries import Targets
+from antiphon.traits import check_lists, coverage, list_metrics
 
 KS = (1, 3, 10)
 

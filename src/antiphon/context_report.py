@@ -24,8 +24,8 @@ from antiphon.contexts import Context, flipped, shuffled, unknown
 from antiphon.evaluate import Evaluation, compare
 from antiphon.figures import KS, cell
 from antiphon.judge import Judge, Judged
-from antiphon.metrics import PerQuery
 from antiphon.overlap import agreement, overlap_at, rank_biased_overlap
+from antiphon.per_query import PerQuery
 from antiphon.queries import Ranker
 
 __all__ = ["Pairs", "context_report", "pairs_of_users"]

@@ -13,17 +13,12 @@ from jaxtyping import Float32, Float64, Int32
 from antiphon.bootstrap import Interval, Users, interval
 from antiphon.errors import EvaluationError
 from antiphon.figures import ACCURACY, CURVE_KS, DEPTH, KS, Cell, cell
-from antiphon.metrics import (
-    PerQuery,
-    TargetIndex,
-    check_lists,
-    coverage,
-    list_metrics,
-    target_metrics,
-)
+from antiphon.metrics import TargetIndex, target_metrics
+from antiphon.per_query import PerQuery
 from antiphon.queries import Queries, Ranker
 from antiphon.sections import EvaluateSection
 from antiphon.slices import Slice, slices_of
+from antiphon.traits import check_lists, coverage, list_metrics
 from antiphon.windows import Window
 
 __all__ = ["GivenLists", "Judge", "Judged", "Progress", "score"]

@@ -1,7 +1,7 @@
 """Every baseline with its few knobs tuned on the validation window, then fitted on all of training.
 
 Whether to leave out what a user has had is a knob of each. Knobs are chosen by ndcg@100 as the
-Yambda paper defines it (see `metrics.yambda_paper`), of equal ones the first tried.
+Yambda paper defines it (see `protocols.yambda_paper`), of equal ones the first tried.
 """
 
 from __future__ import annotations
