@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from antiphon import cli_logs, show
+from antiphon import cli_judge, cli_logs, show
+from antiphon.cli_options import ConfigPath, Json, Overrides, RunPath, Runs
 from antiphon.config import Config
 from antiphon.errors import AntiphonError, ConfigError
 from antiphon.terminal import console, print_json, progress_console, stage_progress
@@ -24,15 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-ConfigPath = Annotated[Path, typer.Argument(help="The TOML config.", metavar="CONFIG")]
-RunPath = Annotated[Path, typer.Argument(help="The run's folder.", metavar="RUN")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Override one line: section.key=value.", metavar="KEY=VALUE"),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Runs = Annotated[Path, typer.Option("--runs", help="The folder of run folders.")]
 
 DEMO_CONFIG = Path("configs/demo.toml")
 DEMO_DATA = Path("data/demo")
@@ -115,58 +106,14 @@ def evaluate(
 
     The exit code is 3 where a gate of the config fails.
     """
-    config = Config.load(run / "config.toml")
-    if predictions is None:
-        _run(config, run.parent, as_json, only_evaluation=True)
+    if predictions is not None:
+        cli_judge.judge_predictions(run, predictions, as_json)
         return
-    from antiphon.evaluation import judge_predictions, slice_labels
-    from antiphon.report import evaluation_table
-    from antiphon.retrieval import TrainedModel
-
-    model = TrainedModel.load_run(run)
-    with stage_progress() as tell:
-        judged = judge_predictions(model, predictions, partial(tell, "evaluate"))
-    if as_json:
-        print_json(judged.to_json())
-    else:
-        console.print(
-            evaluation_table(judged.to_json(), labels=slice_labels(model.prepared.schema))
-        )
+    _run(Config.load(run / "config.toml"), run.parent, as_json, only_evaluation=True)
 
 
-@app.command(epilog="Example: antiphon split runs/kuairand --out kuairand-split")
-def split(
-    run: RunPath,
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-    as_json: Json = False,
-) -> None:
-    """Write train, validation and test as Parquet with the log's ids, for other people's models."""
-    from antiphon.prepared import Prepared
-    from antiphon.splits import write_split
-
-    config = Config.load(run / "config.toml")
-    folder = write_split(Prepared.open(run / "prepared"), config.evaluate, out)
-    files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-    if as_json:
-        print_json({"out": str(folder), "files": files})
-    else:
-        console.print(show.files_table(folder, files))
-
-
-@app.command(epilog="Example: antiphon compare runs/demo runs/demo-2")
-def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Two runs or more.", metavar="RUN...")],
-    as_json: Json = False,
-) -> None:
-    """Set the evaluations of several runs side by side; the first is the reference."""
-    from antiphon.gates import read_evaluation
-    from antiphon.report import compare_runs
-
-    table, document = compare_runs([(str(run), read_evaluation(run)) for run in runs])
-    if as_json:
-        print_json(document)
-    else:
-        console.print(table)
+app.command(epilog="Example: antiphon split runs/kuairand --out kuairand-split")(cli_judge.split)
+app.command(epilog="Example: antiphon compare runs/demo runs/demo-2")(cli_judge.compare)
 
 
 @app.command(epilog="Example: antiphon recommend runs/demo --user 1001 --context is_organic=1 -k 5")
@@ -196,6 +143,7 @@ def recommend(
 ) -> None:
     """Show what a user would get, under one context or several."""
     from antiphon.recommend import Recommender
+    from antiphon.show_answers import answers_json, answers_table
 
     asked = [parse_context(text) for text in context or [""]]
     recommender = Recommender.load(run)
@@ -204,9 +152,9 @@ def recommend(
         for one in asked
     ]
     if as_json:
-        print_json(show.answers_json(user, asked, answers))
+        print_json(answers_json(user, asked, answers))
     else:
-        console.print(show.answers_table(user, asked, answers, recommender.schema))
+        console.print(answers_table(user, asked, answers, recommender.schema))
 
 
 app.command(epilog="Example: antiphon synth --users 10000 --events 50_000_000 --out data/big")(

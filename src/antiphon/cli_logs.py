@@ -8,12 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from antiphon import show
+from antiphon.cli_options import Json
 from antiphon.errors import ConfigError
 from antiphon.terminal import console, print_json, progress_console, stage_progress
 
 __all__ = ["download_app", "synth", "synthesize_with_progress"]
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def synth(
