@@ -1,6 +1,50 @@
-"""Antiphon: context-aware two-tower retrieval, from an interaction log to answers."""
+"""Antiphon: context-aware two-tower retrieval, from an interaction log to answers.
 
+    run = antiphon.run(antiphon.Config.load("mine.toml"))
+    recommender = antiphon.Recommender.load(run.path)
+    recommender.recommend(user_id=1001, context={"surface": "search"}, k=10)
+
+Names are loaded when they are first used: `import antiphon` alone takes no time.
+"""
+
+from __future__ import annotations
+
+import importlib
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from antiphon.config import Config
+    from antiphon.errors import AntiphonError
+    from antiphon.pipeline import Run, run
+    from antiphon.recommend import Answer, Recommender
+
+__all__ = ["Answer", "AntiphonError", "Config", "Recommender", "Run", "run"]
 
 # Keras reads this once, when it is first imported; the training step is written for JAX.
 os.environ["KERAS_BACKEND"] = "jax"
+
+_MODULES = {
+    "Answer": "recommend",
+    "AntiphonError": "errors",
+    "Config": "config",
+    "Recommender": "recommend",
+    "Run": "pipeline",
+    "run": "pipeline",
+}
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+
+    def __getattr__(name: str) -> object:
+        """A name of `__all__`, from the module that it lives in."""
+        if name not in _MODULES:
+            raise AttributeError(
+                f"module 'antiphon' has no attribute {name!r}; it offers {', '.join(__all__)}"
+            )
+        value = getattr(importlib.import_module(f"antiphon.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

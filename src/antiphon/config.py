@@ -43,13 +43,14 @@ class Config(Section):
     gates: GatesSection = GatesSection()
 
     @classmethod
-    def load(cls, path: Path, overrides: Sequence[str] = ()) -> Config:
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Config:
         """Read a TOML file and apply `section.key=value` overrides.
 
         Raises:
             ConfigError: the file is missing or isn't TOML, a key is unknown, a value isn't
                 allowed, or an override can't be read.
         """
+        path = Path(path)
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:

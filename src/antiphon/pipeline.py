@@ -40,7 +40,7 @@ class Run:
 
 def run(
     config: Config,
-    runs: Path = Path("runs"),
+    runs: str | Path = Path("runs"),
     tell: Tell | None = None,
     until: str = STAGES[-1],
 ) -> Run:
@@ -55,7 +55,7 @@ def run(
     Raises:
         AntiphonError: see errors.py. Stages that were complete before stay as they were.
     """
-    path = runs / config.name
+    path = Path(runs) / config.name
     chain = _Chain(path, tell or (lambda *_: None))
     write_text(path / "config.toml", config.to_toml())
 
