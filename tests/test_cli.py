@@ -246,7 +246,11 @@ def test_split_then_predictions_then_compare(antiphon, run, tmp_path) -> None:
     judged = document["models"]["predictions"]["all"]
     assert judged["mrr_at_10"]["value"] == 1, "the targets themselves are the best of lists"
     assert set(document["baselines"]) == set(chain.BASELINES)
-    assert "100" in antiphon("evaluate", run, "--predictions", tmp_path / "mine.parquet").out
+    for metric in ("recall_at_10", "recall_at_100", "ndcg_at_10", "hit_rate_at_10"):
+        assert judged[metric]["value"] == 1, metric
+    assert document["predictions"]["short"] == document["predictions"]["lists"]
+    out = antiphon("evaluate", run, "--predictions", tmp_path / "mine.parquet").out
+    assert "lists have fewer than 100 items" in out
 
     pq.write_table(pa.table({"item_id": [501]}), tmp_path / "wrong.parquet")
     err = _refused(antiphon("evaluate", run, "--predictions", tmp_path / "wrong.parquet"), 1)

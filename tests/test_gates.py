@@ -114,6 +114,7 @@ def test_runs_that_were_asked_other_questions_are_not_compared(tmp_path: Path) -
     document = evaluation.to_json()
     for part, what in [
         ({"protocol": {**document["protocol"], "start_s": 7}}, "start_s differs"),
+        ({"protocol": {**document["protocol"], "targets": 7}}, "targets differs"),
         ({"format_version": 0}, "format version"),
     ]:
         write_json(tmp_path / "old.json", {**document, **part})
@@ -121,6 +122,20 @@ def test_runs_that_were_asked_other_questions_are_not_compared(tmp_path: Path) -
             gate(evaluation, max_regression_vs=str(tmp_path / "old.json"))
     with pytest.raises(EvaluationError, match="no evaluation to read"):
         gate(evaluation, max_regression_vs=str(tmp_path / "nowhere"))
+
+
+def test_a_slice_that_the_other_run_lacks_has_failed(tmp_path: Path) -> None:
+    evaluation = judged(tmp_path)
+    document = evaluation.to_json()
+    models = {"antiphon": {"all": document["models"]["antiphon"]["all"]}}
+    write_json(tmp_path / "old.json", {**document, "models": models})
+    asked = {"max_regression_vs": str(tmp_path / "old.json"), "slices": ("all", "tab=home")}
+    found = gate(evaluation, **asked)
+    assert not found["passed"]
+    assert {f["what"].split()[2]: f["passed"] for f in found["figures"]} == {
+        "all": True,
+        "tab=home": False,
+    }
 
 
 def test_failed_gates_are_refused_by_name(tmp_path: Path) -> None:

@@ -95,17 +95,19 @@ def answers(prepared: Prepared, items: list[int], section: EvaluateSection = SEC
     )
 
 
-def read(prepared: Prepared, table: pa.Table, folder: Path) -> Predictions:
+def read(
+    prepared: Prepared, table: pa.Table, folder: Path, section: EvaluateSection = SECTION
+) -> Predictions:
     pq.write_table(table, folder / "predictions.parquet")
-    window = held_out_window(prepared, SECTION)
-    return read_predictions(folder / "predictions.parquet", prepared, SECTION, window)
+    window = held_out_window(prepared, section)
+    return read_predictions(folder / "predictions.parquet", prepared, section, window)
 
 
 def test_lists_are_judged_like_a_ranker(prepared: Prepared, tmp_path: Path) -> None:
     table = answers(prepared, [502, 501, 505])
     shuffled = table.take(np.random.default_rng(0).permutation(table.num_rows))
     found = read(prepared, shuffled, tmp_path)
-    assert (found.short, found.surplus) == (4, 0)
+    assert (found.short, found.surplus, found.heard) == (4, 0, 0)
     theirs = evaluate_rankers(prepared, {"predictions": found.lists}, SECTION)
     ours = evaluate_rankers(prepared, {"predictions": FixedLists([2, 1, 5])}, SECTION)
     assert theirs.models == ours.models
@@ -124,6 +126,16 @@ def test_what_lies_below_the_last_place_is_counted(tmp_path: Path) -> None:
     found = read(prepared, answers(prepared, list(range(501, 641))), tmp_path)
     assert (found.short, found.surplus) == (0, 40)
     assert found.lists.lists[0].tolist() == list(range(1, 101))
+
+
+def test_what_was_heard_is_left_out_where_no_list_may_hold_it(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    section = EvaluateSection(resamples=20, exclude_heard=True)
+    found = read(prepared, answers(prepared, [502, 501, 505], section), tmp_path, section)
+    # user 1, asked twice, had items 1 and 2; user 2 had 1, 3 and 4; user 3 is new
+    assert [row[row > 0].tolist() for row in found.lists.lists] == [[5], [5], [2, 5], [2, 1, 5]]
+    assert found.to_json() == {"lists": 4, "short": 4, "surplus": 0, "heard": 5}
 
 
 def with_column(name: str, values: object) -> Callable[[pa.Table], pa.Table]:

@@ -58,6 +58,15 @@ def test_parts_that_were_not_measured_are_left_out() -> None:
     assert "no interval was computed" in text
 
 
+def test_what_was_found_in_lists_made_elsewhere_is_told() -> None:
+    evaluation = sample()
+    evaluation["predictions"] = {"lists": 1873, "short": 12, "surplus": 0, "heard": 1}
+    text = shown(evaluation_table(evaluation))
+    assert "12 of 1,873 lists have fewer than 100 items" in text
+    assert "1 rows name what their user had" in text
+    assert "below place" not in text
+
+
 def test_equal_runs_do_not_differ() -> None:
     table, document = compare_runs([("one", sample()), ("other", sample())])
     text = shown(table)

@@ -44,6 +44,7 @@ class Evaluation:
     curves: Json
     hashes: Json
     baselines: Json | None = None
+    predictions: Json | None = None
     context: Json | None = None
     context_lift: Json | None = None
     lists: Json | None = None

@@ -114,7 +114,7 @@ def judge_predictions(
         progress=partial(_judging, tell),
         hashes={"model": model.stage.hash},
     )
-    return evaluation.with_parts(baselines=_tuned_to(baselines))
+    return evaluation.with_parts(baselines=_tuned_to(baselines), predictions=given.to_json())
 
 
 def _tuned_to(baselines: Mapping[str, FittedBaseline]) -> dict[str, Any]:

@@ -20,7 +20,17 @@ __all__ = ["check_gates", "read_evaluation", "require_gates"]
 
 Json = dict[str, Any]
 
-SAME_QUESTIONS = ("name", "window", "start_s", "end_s", "query_by", "exclude_heard", "queries")
+SAME_QUESTIONS = (
+    "name",
+    "window",
+    "start_s",
+    "end_s",
+    "query_by",
+    "exclude_heard",
+    "queries",
+    "users",
+    "targets",
+)
 
 
 def check_gates(evaluation: Evaluation, section: GatesSection) -> Json:
@@ -131,11 +141,11 @@ def _no_regression(evaluation: Evaluation, section: GatesSection, run: str) -> J
                 allowed=ours,
                 hint="evaluate both runs on the same log, split and protocol",
             )
-    figures = []
+    models, figures = other["models"], []
     for part in section.slices:
         for metric in section.metrics:
             mine = evaluation.value("antiphon", part, metric)
-            theirs = other["models"]["antiphon"][part][metric]["value"]
+            theirs = models.get("antiphon", {}).get(part, {}).get(metric, {}).get("value")
             there = mine is not None and theirs is not None
             limit = theirs * (1 - section.max_regression) if there else None
             figures.append(

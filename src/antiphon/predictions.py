@@ -6,7 +6,7 @@ either `rank` (whole numbers, the least is the best) or `score` (the greatest is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from antiphon.errors import EvaluationError
 from antiphon.figures import DEPTH
 from antiphon.judge import GivenLists
 from antiphon.prepared import Prepared
+from antiphon.queries import Targets
 from antiphon.sections import EvaluateSection
 from antiphon.splits import METADATA_KEY, query_ids, split_id
 from antiphon.vocabulary import Vocabulary
@@ -38,11 +39,20 @@ class Predictions:
         lists: to be given to `evaluate_rankers` like a ranker.
         short: how many lists have fewer than the 100 items that are judged.
         surplus: how many rows stood below the 100th place and weren't looked at.
+        heard: how many rows named what their user had had and were left out, as they are for every
+            ranker where the evaluation leaves that out.
     """
 
     lists: GivenLists
     short: int
     surplus: int
+    heard: int
+
+    def to_json(self) -> dict[str, int]:
+        """The counts, as evaluation.json has them."""
+        count = len(self.lists.lists)
+        counts = {"short": self.short, "surplus": self.surplus, "heard": self.heard}
+        return {"lists": count, **counts}
 
 
 def read_predictions(
@@ -73,6 +83,8 @@ def read_predictions(
     _refuse_twice(query, item, table)
     order = np.lexsort((item, -better, query))
     query, item, better = query[order], item[order], better[order]
+    heard = _heard(window, query, item) if section.exclude_heard else np.zeros(len(query), bool)
+    query, item, better = query[~heard], item[~heard], better[~heard]
     starts = np.searchsorted(query, np.arange(len(asked)))
     place = np.arange(len(query)) - starts[query]
     kept = place < DEPTH
@@ -81,7 +93,7 @@ def read_predictions(
     lists[query[kept], place[kept]] = item[kept]
     scores[query[kept], place[kept]] = better[kept]
     short = int((lists[:, -1] == 0).sum())
-    return Predictions(GivenLists(lists, scores), short, int((~kept).sum()))
+    return Predictions(GivenLists(lists, scores), short, int((~kept).sum()), int(heard.sum()))
 
 
 def _read(path: Path) -> pa.Table:
@@ -146,6 +158,14 @@ def _items(given: pa.ChunkedArray, prepared: Prepared) -> Int32[np.ndarray, " ro
         )
     codes = distinct.indices.to_numpy(zero_copy_only=False)
     return numbers[codes] if len(codes) else np.zeros(0, np.int32)
+
+
+def _heard(
+    window: Window, query: Int64[np.ndarray, " rows"], item: Int32[np.ndarray, " rows"]
+) -> Bool[np.ndarray, " rows"]:
+    """Which rows, sorted by query, name an item that their user had before."""
+    offsets = np.searchsorted(query, np.arange(len(window.queries) + 1)).astype(np.int64)
+    return replace(window, targets=Targets(offsets, item)).targets_heard()
 
 
 def _order(table: pa.Table, query: Int64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:

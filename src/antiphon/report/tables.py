@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from antiphon.figures import DEPTH
 from antiphon.report import extras, words
 from antiphon.report.dots import OUTCOMES, kind_of
 from antiphon.report.reading import MAIN_METRICS, Difference, Figure, Reading
@@ -45,7 +46,7 @@ def evaluation_table(
         EvaluationError: the evaluation is of another version, or incomplete.
     """
     reading = Reading(evaluation)
-    parts: list[RenderableType] = [_models(reading), _legend(reading)]
+    parts: list[RenderableType] = [_models(reading), _legend(reading), *_given(reading)]
     if reading.subject is not None and reading.baselines:
         parts.append(_slices(reading, labels))
     if reading.under("on", "all", MAIN_METRICS[0]).value is not None:
@@ -86,6 +87,21 @@ def _legend(reading: Reading) -> Text:
         f"  {named}; ▲ better, ▼ worse, ≈ not told apart, · too few users\n",
         style="dim",
     )
+
+
+def _given(reading: Reading) -> list[Text]:
+    """What a reader of lists made elsewhere must know of them."""
+    given: Mapping[str, int] = reading.part("predictions") or {}
+    told = {
+        "short": f"of {words.count(given.get('lists'))} lists have fewer than {DEPTH} items",
+        "surplus": f"rows below place {DEPTH} were not looked at",
+        "heard": "rows name what their user had, and were left out as for every model",
+    }
+    return [
+        Text(f"  {words.count(given[key])} {text}\n", style="yellow")
+        for key, text in told.items()
+        if given.get(key)
+    ]
 
 
 def _slices(reading: Reading, labels: Labels | None) -> Table:
