@@ -169,6 +169,26 @@ def test_against_a_naive_implementation(
             assert found[f"{name}_at_{k}"] == pytest.approx(value, nan_ok=True)
 
 
+@given(some_queries, st.sampled_from(["standard", "yambda-paper"]), st.permutations(range(1, 16)))
+def test_what_items_are_numbered_means_nothing(
+    queries: list[tuple[list[int], list[int]]], protocol: str, numbers: list[int]
+) -> None:
+    lists, targets = [q[0] for q in queries], [q[1] for q in queries]
+    mixed_lists, mixed_targets = (
+        [[numbers[item - 1] for item in row] for row in rows] for rows in (lists, targets)
+    )
+    found = judge(lists, targets, protocol).value()
+    assert judge(mixed_lists, mixed_targets, protocol).value() == found
+    ranks, artists = np.arange(16), np.array([0, *(1 + n % 4 for n in range(15))], np.int32)
+    place = np.concatenate([[0], numbers])
+    mixed_ranks, mixed_artists = np.zeros_like(ranks), np.zeros_like(artists)
+    mixed_ranks[place], mixed_artists[place] = ranks, artists
+    assert list_metrics(lists_of(lists), ranks, artists, KS).value() == pytest.approx(
+        list_metrics(lists_of(mixed_lists), mixed_ranks, mixed_artists, KS).value(), nan_ok=True
+    )
+    assert coverage(lists_of(lists), 15, 3) == coverage(lists_of(mixed_lists), 15, 3)
+
+
 def naive(queries: list[tuple[list[int], list[int]]], protocol: str, k: int) -> dict[str, float]:
     recall, dcg, idcg, ndcg, mrr, hit_rate = [], [], [], [], [], []
     for items, targets in queries:

@@ -69,6 +69,13 @@ def test_the_split_has_the_logs_own_ids(prepared: Prepared, tmp_path: Path) -> N
     assert about["rows"] == {"train": 2, "validation": 4, "test": 5, "queries": 7}
 
 
+def test_progress_ends_with_every_row_written(prepared: Prepared, tmp_path: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+    write_split(prepared, SECTION, tmp_path / "split", lambda *step: told.append(step))
+    assert [step[:2] for step in told] == [(2, 18), (6, 18), (11, 18), (14, 18), (18, 18)]
+    assert told[2][2] == "test.parquet, 5 rows"
+
+
 def test_nothing_of_the_future_is_in_train(prepared: Prepared, tmp_path: Path) -> None:
     out = write_split(prepared, SECTION, tmp_path / "split")
     assert pc.max(pq.read_table(out / "train.parquet").column("timestamp_s")).as_py() < 40

@@ -43,7 +43,9 @@ def split(
     from antiphon.splits import write_split
 
     config = Config.load(run / "config.toml")
-    folder = write_split(Prepared.open(run / "prepared"), config.evaluate, out)
+    prepared = Prepared.open(run / "prepared")
+    with stage_progress() as tell:
+        folder = write_split(prepared, config.evaluate, out, partial(tell, "split"))
     files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     if as_json:
         print_json({"out": str(folder), "files": files})

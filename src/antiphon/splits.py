@@ -14,7 +14,7 @@ validation window trains on train and validation together before answering the t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,19 +30,28 @@ from antiphon.schema import Schema
 from antiphon.sections import EvaluateSection
 from antiphon.windows import Window, held_out_window, validation_window
 
-__all__ = ["METADATA_KEY", "query_ids", "split_id", "write_split"]
+__all__ = ["METADATA_KEY", "Progress", "query_ids", "split_id", "write_split"]
+
+Progress = Callable[[int, int, str], None]
+"""Called with rows written, of how many, and a few words."""
 
 METADATA_KEY = b"antiphon_split"
 ROWS_AT_ONCE = 1_000_000
 
 
-def write_split(prepared: Prepared, section: EvaluateSection, out: Path) -> Path:
+def write_split(
+    prepared: Prepared,
+    section: EvaluateSection,
+    out: Path,
+    progress: Progress | None = None,
+) -> Path:
     """Write the split of a prepared log.
 
     Args:
         prepared: the log.
         section: decides which queries are asked (protocol, query_by, max_users).
         out: a folder that doesn't exist yet, or holds an older split.
+        progress: told how many rows of how many are written, and of what.
 
     Raises:
         EvaluationError: the folder holds something else, or a window has no targets.
@@ -57,7 +66,7 @@ def write_split(prepared: Prepared, section: EvaluateSection, out: Path) -> Path
     windows = (validation_window(prepared, section), held_out_window(prepared, section))
     inputs = {"prepared": prepared.stage}
     with write_stage(out, made_from=split_id(prepared, section), inputs=inputs) as folder:
-        _write(folder, prepared, section, *windows)
+        _write(folder, prepared, section, *windows, progress or (lambda *_: None))
     return out
 
 
@@ -77,7 +86,12 @@ def query_ids(prepared: Prepared, section: EvaluateSection, window: Window) -> p
 
 
 def _write(
-    folder: Path, prepared: Prepared, section: EvaluateSection, validation: Window, test: Window
+    folder: Path,
+    prepared: Prepared,
+    section: EvaluateSection,
+    validation: Window,
+    test: Window,
+    progress: Progress,
 ) -> None:
     schema, events, known = prepared.schema, prepared.events, validation.known
     ids, split = LogIds(prepared), split_id(prepared, section)
@@ -88,9 +102,14 @@ def _write(
         "test": _event_batches(prepared.held_out, ids, schema),
         "queries": (_queries(prepared, section, window, ids) for window in (validation, test)),
     }
-    rows = {
-        name: _write_table(folder / f"{name}.parquet", some, split) for name, some in tables.items()
-    }
+    total = events.count + prepared.held_out.count + len(validation.queries) + len(test.queries)
+    rows: dict[str, int] = {}
+    for name, some in tables.items():
+        before = sum(rows.values())
+        rows[name] = 0
+        for count in _write_table(folder / f"{name}.parquet", some, split):
+            rows[name] = count
+            progress(before + count, total, f"{name}.parquet, {count:,} rows")
     write_json(
         folder / "split.json",
         {
@@ -143,8 +162,8 @@ def _queries(prepared: Prepared, section: EvaluateSection, window: Window, ids: 
     return pa.table(columns)
 
 
-def _write_table(path: Path, tables: Iterator[pa.Table], split: str) -> int:
-    """Write tables of one form after another; how many rows that were."""
+def _write_table(path: Path, tables: Iterator[pa.Table], split: str) -> Iterator[int]:
+    """Write tables of one form after another; yields how many rows that were so far."""
     rows = 0
     first = next(tables)
     form = first.schema.with_metadata({METADATA_KEY: split.encode()})
@@ -152,4 +171,4 @@ def _write_table(path: Path, tables: Iterator[pa.Table], split: str) -> int:
         for table in itertools.chain([first], tables):
             writer.write_table(table.cast(form))
             rows += table.num_rows
-    return rows
+            yield rows
