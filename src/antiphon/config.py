@@ -18,6 +18,7 @@ from antiphon.sections import (
     EvaluateSection,
     FeaturesSection,
     GatesSection,
+    IndexSection,
     LogSection,
     ModelSection,
     PrepareSection,
@@ -41,6 +42,7 @@ class Config(Section):
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection = EvaluateSection()
     gates: GatesSection = GatesSection()
+    index: IndexSection = IndexSection()
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -9,6 +9,8 @@
     │   └── NonFiniteError   the loss is NaN or infinite
     ├── EvaluationError      an evaluation can't be done as asked
     │   └── GateError        a gate of the config failed (exit code 3)
+    ├── RecallError          an index misses its target (exit code 3)
+    ├── BackendError         a database can't be reached, or refuses
     ├── RequestError         a recommendation request is wrong
     └── DownloadError        a file of the hub could not be had whole
 
@@ -23,6 +25,7 @@ from collections.abc import Iterable
 __all__ = [
     "AntiphonError",
     "ArtifactError",
+    "BackendError",
     "ConfigError",
     "DownloadError",
     "EvaluationError",
@@ -30,6 +33,7 @@ __all__ = [
     "LogError",
     "NonFiniteError",
     "NotLearningError",
+    "RecallError",
     "RequestError",
     "TrainingError",
     "did_you_mean",
@@ -104,6 +108,16 @@ class GateError(EvaluationError):
     """A gate of the config failed."""
 
     exit_code = 3
+
+
+class RecallError(AntiphonError):
+    """An index finds less of what exact search finds than the config asks for."""
+
+    exit_code = 3
+
+
+class BackendError(AntiphonError):
+    """A database can't be reached, refuses, or holds something else."""
 
 
 class RequestError(AntiphonError):

@@ -12,6 +12,7 @@ __all__ = [
     "EvaluateSection",
     "FeaturesSection",
     "GatesSection",
+    "IndexSection",
     "LogSection",
     "ModelSection",
     "PrepareSection",
@@ -203,4 +204,36 @@ class GatesSection(Section):
     )
     slices: tuple[str, ...] = Field(
         ("all",), min_length=1, description="the slices gates look at, as evaluation.json has them"
+    )
+
+
+class IndexSection(Section):
+    """Search for the best candidates, as answers need it."""
+
+    kind: Literal["auto", "exact", "approximate"] = Field(
+        "auto",
+        description="`exact` misses nothing, `approximate` is faster on large catalogues; `auto` is "
+        "exact up to `exact_up_to` items, and where a graph misses the target",
+    )
+    exact_up_to: int = Field(
+        1_000_000, ge=0, description="items up to which `auto` is exact; more than that needs faiss"
+    )
+    target: float = Field(
+        0.99,
+        gt=0,
+        le=1,
+        description="`index_recall_at_k` that an index must have against exact search, for every "
+        "context value, with and without the user's own library left out",
+    )
+    k: tuple[int, ...] = Field(
+        (10, 100), min_length=1, description="lengths of lists at which the target is checked"
+    )
+    queries: int = Field(
+        1000, ge=1, le=100_000, description="held-out queries to check with, at most"
+    )
+    connections: int = Field(
+        16, ge=4, le=64, description="approximate: neighbours kept for a candidate"
+    )
+    build_width: int = Field(
+        100, ge=8, le=1000, description="approximate: how wide to search for neighbours"
     )

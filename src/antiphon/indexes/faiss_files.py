@@ -1,0 +1,172 @@
+"""faiss indexes as files: built from candidate embeddings, opened memory-mapped. No pickle.
+
+FOLDER/
+  scan.faiss | graph.faiss   the vectors, and for a graph their neighbours
+  layout.json                how its vectors are laid out, and for a graph how wide to search
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from jaxtyping import Float32
+
+from antiphon.artifacts import write_json
+from antiphon.errors import ArtifactError
+from antiphon.exact_search import processors
+from antiphon.indexes.faiss_graph import FaissGraph, Reach
+from antiphon.indexes.faiss_scan import FaissScan
+from antiphon.indexes.vectors import Layout, fill, layout_of
+
+__all__ = ["open_graph", "open_scan", "write_graph", "write_reach", "write_scan"]
+
+Progress = Callable[[int, int], None]
+
+LAYOUT = "layout.json"
+SCAN_COSTS = 256
+"""A search that is wider than one in so many items costs more than a scan of all of them."""
+
+
+def write_scan(
+    folder: Path,
+    candidates: Float32[np.ndarray, "items width"],
+    sample: Float32[np.ndarray, "queries width"] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write what an exact scan needs.
+
+    Args:
+        folder: exists.
+        candidates: embeddings by item number.
+        sample: queries such as will be asked.
+        progress: is told how many items are done, of how many.
+
+    Raises:
+        EvaluationError: an embedding isn't finite.
+    """
+    layout = layout_of(candidates, sample, equal_lengths=False)
+    store = faiss.IndexScalarQuantizer(
+        layout.padded, faiss.ScalarQuantizer.QT_bf16, faiss.METRIC_INNER_PRODUCT
+    )
+    layout = fill(store, candidates, layout, progress or (lambda *_: None))
+    _write(folder, "scan.faiss", store, layout, None)
+
+
+def write_graph(
+    folder: Path,
+    candidates: Float32[np.ndarray, "items width"],
+    sample: Float32[np.ndarray, "queries width"] | None = None,
+    *,
+    connections: int = 16,
+    build_width: int = 100,
+    progress: Progress | None = None,
+) -> None:
+    """Write a graph and what a scan of the same vectors needs.
+
+    Args:
+        folder: exists.
+        candidates: embeddings by item number.
+        sample: queries such as will be asked.
+        connections: neighbours of a candidate, twice as many at the bottom.
+        build_width: how wide to search for neighbours.
+        progress: is told how many items are done, of how many.
+
+    Raises:
+        EvaluationError: an embedding isn't finite.
+    """
+    layout = layout_of(candidates, sample, equal_lengths=True)
+    graph = faiss.IndexHNSWSQ(
+        layout.padded, faiss.ScalarQuantizer.QT_bf16, connections, faiss.METRIC_L2
+    )
+    graph.hnsw.efConstruction = build_width
+    faiss.omp_set_num_threads(processors())
+    layout = fill(graph, candidates, layout, progress or (lambda *_: None))
+    # neighbours are near in all coordinates; queries ask for inner products, and have 0 in the one
+    # that makes lengths equal. It counts from the next time the file is read.
+    graph.metric_type = faiss.METRIC_INNER_PRODUCT
+    faiss.downcast_index(graph.storage).metric_type = faiss.METRIC_INNER_PRODUCT
+    reach = Reach(spare=64, growth=1.0, widest=graph.ntotal // SCAN_COSTS)
+    _write(folder, "graph.faiss", graph, layout, reach)
+
+
+def write_reach(folder: Path, reach: Reach) -> None:
+    """Settle how wide a written graph is searched."""
+    document = json.loads((folder / LAYOUT).read_text(encoding="utf-8"))
+    write_json(folder / LAYOUT, document | {"reach": asdict(reach)})
+
+
+def open_scan(folder: Path, candidates: Float32[np.ndarray, "items width"]) -> FaissScan:
+    """Memory-map a written scan, in a folder whose hashes were checked.
+
+    Raises:
+        ArtifactError: it isn't of these candidates, or can't be read.
+    """
+    store, layout, _ = _open(folder, "scan.faiss", candidates)
+    return FaissScan(candidates, store, layout)
+
+
+def open_graph(folder: Path, candidates: Float32[np.ndarray, "items width"]) -> FaissGraph:
+    """Memory-map a written graph, in a folder whose hashes were checked.
+
+    Raises:
+        ArtifactError: it isn't of these candidates, or can't be read.
+    """
+    graph, layout, reach = _open(folder, "graph.faiss", candidates)
+    scan = FaissScan(candidates, faiss.downcast_index(graph.storage), layout)
+    return FaissGraph(scan, graph, layout, Reach(**reach))
+
+
+def _write(folder: Path, name: str, index: Any, layout: Layout, reach: Reach | None) -> None:
+    faiss.write_index(index, str(folder / name))
+    document = {
+        "file": name,
+        "bytes": (folder / name).stat().st_size,
+        "items": index.ntotal,
+        "layout": asdict(layout) | {"factors": layout.factors.tolist()},
+        "reach": None if reach is None else asdict(reach),
+    }
+    write_json(folder / LAYOUT, document)
+
+
+def _open(
+    folder: Path, name: str, candidates: Float32[np.ndarray, "items width"]
+) -> tuple[Any, Layout, Any]:
+    path = folder / name
+    try:
+        document = json.loads((folder / LAYOUT).read_text(encoding="utf-8"))
+        size = path.stat().st_size
+    except (FileNotFoundError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"{path} can't be read: {error}", hint=_REDO) from None
+    # faiss reads beyond the end of a file that was cut short
+    if (document["file"], document["bytes"]) != (name, size):
+        raise ArtifactError(
+            f"{path} is truncated or swapped",
+            received=f"{size} bytes",
+            allowed="{bytes} bytes of {file}".format(**document),
+            hint=_REDO,
+        )
+    factors = np.array(document["layout"]["factors"], np.float32)
+    layout = Layout(**document["layout"] | {"factors": factors})
+    found, expected = (document["items"], layout.width), (len(candidates) - 1, candidates.shape[1])
+    if found != expected:
+        raise ArtifactError(
+            f"{path} is of other candidates",
+            received="{} items of width {}".format(*found),
+            allowed="{} items of width {}".format(*expected),
+            hint=_REDO,
+        )
+    try:
+        opened = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(f"{path} can't be read: {reason}", hint=_REDO) from None
+    return opened, layout, document["reach"]
+
+
+_REDO = "run `antiphon index RUN` again"
