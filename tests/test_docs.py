@@ -16,6 +16,7 @@ from typer.main import get_command
 from antiphon.baselines.recipes import RECIPES
 from antiphon.cli import app
 from antiphon.config import Config
+from report_sample import sample
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -133,6 +134,49 @@ def test_toml_in_the_docs_is_a_config(path: Path, text: str) -> None:
 
 
 # --- pages
+
+
+def documented_parts() -> dict[str, str]:
+    """The rows of the table of evaluation.json: the path, as code, and what it says."""
+    section = read("docs/evaluation.md").partition("## evaluation.json")[2]
+    return dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", section, re.MULTILINE))
+
+
+def test_every_part_of_evaluation_json_is_documented() -> None:
+    evaluation = sample()
+    rows = documented_parts()
+    assert {re.split(r"[.\[]", path)[0] for path in rows} == set(evaluation)
+    assert rows["format_version"] == str(evaluation["format_version"])
+    assert coded(rows["protocol"]) == set(evaluation["protocol"])
+    assert coded(rows["slices.<slice>"]) == set(evaluation["slices"]["all"])
+    assert coded(rows["baselines.<name>"]) > set(evaluation["baselines"]["item_knn"])
+    assert coded(rows["hashes"]) == set(evaluation["hashes"])
+    assert set(evaluation["loss"]) == {one.removesuffix("[]") for one in coded(rows["loss"])}
+    cell = evaluation["comparisons"]["best_baseline"]["all"]["ndcg_at_10"]
+    assert coded(rows["comparisons.<baseline>.<slice>.<metric>"]) == set(cell) - {"baseline"}
+    ways = "on, unknown, shuffled, flipped"
+    assert f"context.<{ways}>.<slice>.<metric>" in rows
+    assert list(evaluation["context"]) == ways.split(", ")
+    assert set(evaluation["context_lift"]) < set(evaluation["context"])
+    names = rows["models.<name>.<slice>.<metric>"]
+    assert set(evaluation["models"]) <= {name.strip(" .") for name in re.split("[:,.]", names)}
+    for name in (*RECIPES, "antiphon", "oracle"):
+        assert name in names
+
+
+def test_every_metric_and_slice_is_documented() -> None:
+    evaluation, page = sample(), coded(read("docs/evaluation.md"))
+    for name in evaluation["slices"]:
+        if not name.startswith("tab="):  # the log's own feature
+            assert {name, name.removeprefix("history=")} & page, name
+    stems = {name.rpartition("_at_")[0] for name in evaluation["models"]["antiphon"]["all"]}
+    for stem in stems:
+        assert re.search(rf"\b{stem}(_at_k|@k +=)", read("docs/evaluation.md")), stem
+
+
+def coded(text: str) -> set[str]:
+    """What stands in code style."""
+    return set(re.findall(r"`([^`\n]+)`", text))
 
 
 def test_every_baseline_and_its_knobs_are_documented() -> None:
