@@ -72,6 +72,8 @@ def test_equal_runs_do_not_differ() -> None:
     text = shown(table)
     assert max(map(len, text.splitlines())) <= COLUMNS
     assert "warning" not in text
+    (empty,) = (line for line in text.splitlines() if "1000+ events" in line)
+    assert empty.split() == ["1000+", "events", "empty"]
     assert document["warnings"] == []
     for metrics in document["figures"].values():
         for cells in metrics.values():

@@ -146,8 +146,13 @@ def _shown(document: Json, labels: Labels | None) -> Group:
     by_slice = _table(f"{words.metric(MAIN_METRICS[0])} by slice", "slice", names)
     for part, figures in document["figures"].items():
         cells = figures.get(MAIN_METRICS[0], [])
-        if part != "all" and any(cell["value"] is not None for cell in cells):
-            by_slice.add_row(Text(words.part(part, labels)), *_row(cells))
+        if part == "all" or not cells:
+            continue
+        name = Text(words.part(part, labels))
+        if any(cell["value"] is not None for cell in cells):
+            by_slice.add_row(name, *_row(cells))
+        else:
+            by_slice.add_row(name, "empty", style="dim")
     note = Text(
         f"Differences are against {names[0]}; ▲ and ▼ where the two 95% intervals don't overlap.",
         style="dim",
