@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,88 @@ def test_slices_by_hand(prepared: Prepared) -> None:
     }
     assert slices["new_users"]["users"] == 1
     assert slices["history=1-9"]["users"] == 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_slices_against_loops_over_users(tmp_path: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    tabs, users, items = range(3), 6, 12
+    train = [
+        (int(random.integers(1, users)), int(1 + random.zipf(1.5) % (items - 1)), second, tab)
+        for second, tab in enumerate(random.integers(0, 3, 80).tolist())
+    ]
+    # user 6 is new, items 12 and 13 are cold: one is in the corpus, the other isn't
+    test = [
+        (int(random.integers(1, users + 1)), int(random.integers(1, items + 2)), 100 + n, tab)
+        for n, tab in enumerate(random.integers(0, 3, 40).tolist())
+    ]
+    prepared = write_prepared(tmp_path, train, test, item_count=items, user_count=users - 1)
+    lists = {
+        (user, tab): (random.permutation(items) + 1)[: random.integers(1, items)].tolist()
+        for user in range(1, users + 1)
+        for tab in tabs
+    }
+    found = evaluate_rankers(prepared, {"antiphon": FixedLists(lists)}, QUICK)
+    for name, asked in looped_slices(train, test, items).items():
+        assert found.slices[name]["queries"] == len(asked), name
+        assert found.slices[name]["targets"] == sum(map(len, asked.values())), name
+        figures = [looped_figures(lists[query], targets) for query, targets in asked.items()]
+        for place, metric in enumerate(("recall_at_10", "ndcg_at_10")):
+            value = found.value("antiphon", name, metric)
+            if not figures:
+                assert value is None
+                continue
+            expected = sum(figure[place] for figure in figures) / len(figures)
+            assert value == pytest.approx(expected, rel=1e-5), (name, metric)
+
+
+def looped_slices(
+    train: list[tuple], test: list[tuple], items: int
+) -> dict[str, dict[tuple[int, int], list[int]]]:
+    """The targets of each slice, by (user, tab), as the docs define them."""
+    queries: dict[tuple[int, int], list[int]] = {}
+    for user, item, _, tab in test:
+        queries.setdefault((user, tab), []).append(item)
+    plays = {item: sum(event[1] == item for event in train) for item in range(1, items + 2)}
+    had = {(event[0], event[1]) for event in train}
+    band, before = {}, 0
+    for item in sorted(plays, key=lambda one: (-plays[one], one)):
+        share = before / len(train)
+        band[item] = "head" if share < 0.5 else "middle" if share < 0.8 else "tail"
+        band[item] = band[item] if plays[item] else "cold_items"
+        before += plays[item]
+
+    def of_queries(wanted: Callable[[int, int], bool]) -> dict[tuple[int, int], list[int]]:
+        return {query: targets for query, targets in queries.items() if wanted(*query)}
+
+    def of_targets(wanted: Callable[[int, int], bool]) -> dict[tuple[int, int], list[int]]:
+        some = {q: [item for item in queries[q] if wanted(q[0], item)] for q in queries}
+        return {query: targets for query, targets in some.items() if targets}
+
+    length = {user: sum(event[0] == user for event in train) for user, _ in queries}
+    return {
+        "all": queries,
+        "tab=home": of_queries(lambda _, tab: tab == 1),
+        "tab=search": of_queries(lambda _, tab: tab == 2),
+        "tab=unknown": of_queries(lambda _, tab: tab == 0),
+        "new_users": of_queries(lambda user, _: length[user] == 0),
+        "history=1-9": of_queries(lambda user, _: 1 <= length[user] <= 9),
+        "history=10-99": of_queries(lambda user, _: length[user] >= 10),
+        "repeat": of_targets(lambda user, item: (user, item) in had),
+        "discovery": of_targets(lambda user, item: (user, item) not in had),
+        **{
+            name: of_targets(lambda _, item, name=name: band[item] == name)
+            for name in ("head", "middle", "tail", "cold_items")
+        },
+    }
+
+
+def looped_figures(items: list[int], targets: list[int]) -> tuple[float, float]:
+    """Recall and ndcg at 10 of one query, by the standard protocol."""
+    hits = [item in targets for item in items[:10]]
+    most = min(len(set(targets)), 10)
+    gain = sum(hit / math.log2(rank + 2) for rank, hit in enumerate(hits))
+    return sum(hits) / most, gain / sum(1 / math.log2(rank + 2) for rank in range(most))
 
 
 def test_slices_of_targets_leave_the_others_hits_out(prepared: Prepared) -> None:
