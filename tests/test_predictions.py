@@ -120,6 +120,36 @@ def test_lists_are_judged_like_a_ranker(prepared: Prepared, tmp_path: Path) -> N
     assert theirs.models == ours.models
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("query_id", pa.large_string()),
+        ("query_id", pa.dictionary(pa.int32(), pa.string())),
+        ("item_id", pa.uint32()),
+        ("item_id", pa.float64()),
+        ("item_id", pa.string()),
+        ("item_id", pa.dictionary(pa.int32(), pa.int64())),
+        ("rank", pa.uint8()),
+    ],
+    ids=str,
+)
+def test_columns_of_the_types_that_other_tools_write(
+    prepared: Prepared, tmp_path: Path, name: str, kind: pa.DataType
+) -> None:
+    table = answers(prepared, [502, 501, 505])
+    expected = read(prepared, table, tmp_path).lists.lists
+    column = table.column(name).combine_chunks()
+    dictionary = pa.types.is_dictionary(kind)
+    column = column.dictionary_encode() if dictionary else column.cast(kind)
+    table = table.set_column(table.column_names.index(name), name, column)
+    np.testing.assert_array_equal(read(prepared, table, tmp_path).lists.lists, expected)
+
+
+def test_an_empty_file_answers_no_query(prepared: Prepared, tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="4 of 4 queries have no list"):
+        read(prepared, answers(prepared, [501]).slice(0, 0), tmp_path)
+
+
 def test_scores_order_lists_and_ties_go_by_item(prepared: Prepared, tmp_path: Path) -> None:
     table = answers(prepared, [503, 502, 501]).drop_columns("rank")
     table = table.append_column("score", pa.array([0.5, 0.5, 0.9] * 4, pa.float32()))
@@ -163,6 +193,8 @@ def scored(values: list[float | None]) -> Callable[[pa.Table], pa.Table]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (with_column("item_id", 501.5), "1 items that aren't in the corpus"),
+        (with_column("item_id", float("nan")), "1 items that aren't in the corpus"),
         (with_column("item_id", 999), "1 items that aren't in the corpus"),
         (with_column("item_id", 506), "1 items that aren't in the corpus"),
         (with_column("item_id", 502), "1 rows have the item_id of another"),

@@ -147,7 +147,8 @@ def _queries(given: pa.ChunkedArray, asked: pa.Array, window: Window) -> Int64[n
 def _items(given: pa.ChunkedArray, prepared: Prepared) -> Int32[np.ndarray, " rows"]:
     distinct = given.combine_chunks().dictionary_encode()
     ids = distinct.dictionary
-    listed = ids.to_numpy() if pa.types.is_integer(ids.type) else ids.to_pylist()
+    numeric = pa.types.is_integer(ids.type) or pa.types.is_floating(ids.type)
+    listed = ids.to_numpy() if numeric else ids.to_pylist()
     numbers = Vocabulary(prepared.item_ids()).numbers(listed)
     if len(numbers) and not numbers.all():
         missing = np.flatnonzero(numbers == 0)
