@@ -23,7 +23,8 @@ from antiphon.config import Config
 from antiphon.errors import ConfigError, RequestError
 
 COMMANDS = (
-    "demo", "run", "prepare", "train", "evaluate", "split", "compare", "recommend", "synth",
+    "demo", "run", "prepare", "train", "evaluate", "split", "compare", "index", "export",
+    "recommend", "synth",
     "config", "download yambda",
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from antiphon import cli_judge, cli_logs, show
+from antiphon import cli_index, cli_judge, cli_logs, show
 from antiphon.cli_options import ConfigPath, Json, Overrides, RunPath, Runs
 from antiphon.config import Config
 from antiphon.errors import AntiphonError, ConfigError
@@ -109,11 +109,15 @@ def evaluate(
     if predictions is not None:
         cli_judge.judge_predictions(run, predictions, as_json)
         return
-    _run(Config.load(run / "config.toml"), run.parent, as_json, only_evaluation=True)
+    _run(Config.load(run / "config.toml"), run.parent, as_json, "evaluate", only_evaluation=True)
 
 
 app.command(epilog="Example: antiphon split runs/kuairand --out kuairand-split")(cli_judge.split)
 app.command(epilog="Example: antiphon compare runs/demo runs/demo-2")(cli_judge.compare)
+app.command(epilog="Example: antiphon index runs/kuairand --set index.kind=exact")(cli_index.index)
+app.command(epilog="Example: antiphon export runs/kuairand --out kuairand-candidates")(
+    cli_index.export
+)
 
 
 @app.command(epilog="Example: antiphon recommend runs/demo --user 1001 --context is_organic=1 -k 5")
@@ -194,7 +198,7 @@ def _run(
     config: Config,
     runs: Path,
     as_json: bool,
-    until: str = "evaluate",
+    until: str = "index",
     only_evaluation: bool = False,
 ) -> None:
     from antiphon import pipeline
@@ -202,7 +206,7 @@ def _run(
 
     with stage_progress() as tell:
         done = pipeline.run(config, runs, tell, until)
-    evaluation = read_evaluation(done.path) if until == "evaluate" else None
+    evaluation = read_evaluation(done.path) if until in ("evaluate", "index") else None
     if as_json:
         print_json(evaluation if only_evaluation else done.summary)
     else:

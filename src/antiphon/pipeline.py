@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,19 +12,27 @@ from typing import Any
 
 from antiphon.artifacts import Stage, is_complete, write_json, write_text
 from antiphon.config import Config
+from antiphon.errors import ConfigError
 from antiphon.evaluation import evaluate, evaluation_inputs
+from antiphon.index import build_index, index_inputs
 from antiphon.memory import peak_memory_bytes, reset_peak_memory
 from antiphon.prepare import prepare, prepare_inputs
 from antiphon.prepared import Prepared
 from antiphon.retrieval import TrainedModel
 from antiphon.train import train, training_inputs
 
-__all__ = ["STAGES", "Run", "Tell", "run"]
+__all__ = ["STAGES", "Run", "Tell", "index", "run"]
 
 # what a person is told: the stage, steps done, of how many (0 where unknown), a few words
 Tell = Callable[[str, int, int, str], None]
 
-STAGES = ("prepare", "train", "evaluate")
+STAGES = ("prepare", "train", "evaluate", "index")
+NEEDS = {
+    "prepare": (),
+    "train": ("prepare",),
+    "evaluate": ("prepare", "train"),
+    "index": ("prepare", "train"),
+}
 SUMMARY_METRICS = ("recall_at_100", "ndcg_at_10")
 
 
@@ -44,7 +52,7 @@ def run(
     tell: Tell | None = None,
     until: str = STAGES[-1],
 ) -> Run:
-    """Take a log all the way to a judged model.
+    """Take a log all the way to a judged model and an index to answer from.
 
     Args:
         config: what the log is and what to do with it.
@@ -88,7 +96,46 @@ def run(
                 inputs,
                 lambda: evaluate(config, model, out, rankers),
             )
+        if until == "index":
+            _index(chain, config, model)
     return Run(config, path, chain.summarize(), tuple(chain.skipped))
+
+
+def index(path: Path, overrides: Sequence[str] = (), tell: Tell | None = None) -> Run:
+    """Build the index of a run that has a model, from the run folder alone.
+
+    Args:
+        path: the run's folder.
+        overrides: `index.key=value`; the run's config has them from now on.
+        tell: is told how far it has come.
+
+    Raises:
+        AntiphonError: see errors.py. An index that was there before stays if it can't be built.
+    """
+    for override in overrides:
+        if not override.startswith("index."):
+            raise ConfigError(
+                "an index is built of a model as it is",
+                received=override,
+                allowed="index.key=value",
+                hint="`antiphon run CONFIG` trains with other values",
+            )
+    config = Config.load(path / "config.toml", overrides)
+    model = TrainedModel.load(path / "model", Prepared.open(path / "prepared"), config)
+    chain = _Chain(path, tell or (lambda *_: None))
+    _index(chain, config, model)
+    if overrides:
+        write_text(path / "config.toml", config.to_toml())
+    return Run(config, path, chain.summarize(), tuple(chain.skipped))
+
+
+def _index(chain: _Chain, config: Config, model: TrainedModel) -> None:
+    folder = chain.path / "index"
+    inputs = {"prepared": model.prepared.stage, "model": model.stage}
+    tell = partial(chain.tell, "index")
+    made_from = index_inputs(config)
+    build = partial(build_index, config, model, folder, tell)
+    chain.do("index", folder, made_from, inputs, build)
 
 
 class _Chain:
@@ -118,8 +165,9 @@ class _Chain:
             self.tell(name, 1, 1, "already done for the same inputs")
             return
         # what later stages made of the old output says nothing of the new one
-        for outdated in STAGES[STAGES.index(name) :]:
-            self.measured.pop(outdated, None)
+        for other in STAGES:
+            if other == name or name in NEEDS[other]:
+                self.measured.pop(other, None)
         reset_peak_memory()
         started = time.perf_counter()
         stage()
@@ -144,10 +192,11 @@ def summarize(
     statistics = _read_json(path / "prepared" / "statistics.json")
     training = _read_json(path / "model" / "training.json") if "train" in done else {}
     evaluation = _read_json(path / "evaluation" / "evaluation.json") if "evaluate" in done else {}
+    searched = _read_json(path / "index" / "index.json") if "index" in done else {}
     return {
         "name": path.name,
         "log": statistics,
-        "stages": dict(stages),
+        "stages": {name: dict(stages[name]) for name in STAGES if name in stages},
         "loss": {
             "first": training["loss"][0],
             "last": training["loss"][-1],
@@ -163,6 +212,12 @@ def summarize(
             }
             for model, table in evaluation.get("models", {}).items()
         },
+        "index": {
+            "engine": searched["engine"],
+            "least_recall": min(f["index_recall_at_k"] for f in searched["recall"] if f["queries"]),
+        }
+        if searched
+        else None,
     }
 
 

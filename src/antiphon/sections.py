@@ -212,8 +212,8 @@ class IndexSection(Section):
 
     kind: Literal["auto", "exact", "approximate"] = Field(
         "auto",
-        description="`exact` misses nothing, `approximate` is faster on large catalogues; `auto` is "
-        "exact up to `exact_up_to` items, and where a graph misses the target",
+        description="`exact` misses nothing, `approximate` is faster on large catalogues; `auto` "
+        "is exact up to `exact_up_to` items, and where a graph misses the target",
     )
     exact_up_to: int = Field(
         1_000_000, ge=0, description="items up to which `auto` is exact; more than that needs faiss"

@@ -128,10 +128,12 @@ def recall_of(
     for k in ks:
         numbers, scores = _answers(index, questions, k, without_library)
         right_numbers, right_scores = (side[:, :k] for side in questions.truth[without_library])
-        # an item that ties with the last right one is right too
         there = (right_numbers > 0).sum(axis=1)
-        last = np.where(there > 0, right_scores[np.arange(len(there)), there - 1], np.inf)
-        hits = np.minimum(((numbers > 0) & (scores >= last[:, None])).sum(axis=1), there)
+        last = np.where(there > 0, right_scores[np.arange(len(there)), there - 1], np.inf)[:, None]
+        listed = numbers > 0
+        # which of several that tie with the last right one is listed doesn't matter
+        ties = [(side == last).sum(axis=1) for side in (scores, right_scores)]
+        hits = (listed & (scores > last)).sum(axis=1) + np.minimum(*ties)
         for part, rows in questions.parts.items():
             possible = int(there[rows].sum())
             share = float(hits[rows].sum() / possible) if possible else None
