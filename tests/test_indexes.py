@@ -14,11 +14,11 @@ from antiphon.errors import ArtifactError, EvaluationError
 from antiphon.exclusions import Exclusions
 from antiphon.indexes import Filter, Index, NumpyScan, faiss_scan, merge_top_k, top_k_spread
 from antiphon.indexes.faiss_files import open_graph, open_scan, write_graph, write_scan
-from antiphon.indexes.faiss_graph import Reach
 from antiphon.indexes.filters import numbers_of, rows_of, with_denied
 from antiphon.indexes.folder import open_engine
+from antiphon.indexes.graph import Reach
+from antiphon.indexes.layout import layout_of
 from antiphon.indexes.lists import best
-from antiphon.indexes.vectors import layout_of
 from corpora import embeddings, exclusions, queries_like, right, same
 
 WIDTH = 8

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from jaxtyping import Float32
 from antiphon.artifacts import write_json
 from antiphon.errors import ArtifactError
 from antiphon.exact_search import processors
-from antiphon.indexes.faiss_graph import FaissGraph, Reach
+from antiphon.indexes.faiss_graph import FaissNeighbours
 from antiphon.indexes.faiss_scan import FaissScan
-from antiphon.indexes.vectors import Layout, fill, layout_of
+from antiphon.indexes.graph import Graph, Reach
+from antiphon.indexes.layout import ROWS_AT_ONCE, Layout, layout_of
 
 __all__ = ["open_graph", "open_scan", "write_graph", "write_reach", "write_scan"]
 
@@ -54,7 +55,7 @@ def write_scan(
     store = faiss.IndexScalarQuantizer(
         layout.padded, faiss.ScalarQuantizer.QT_bf16, faiss.METRIC_INNER_PRODUCT
     )
-    layout = fill(store, candidates, layout, progress or (lambda *_: None))
+    layout = _fill(store, candidates, layout, progress or (lambda *_: None))
     _write(folder, "scan.faiss", store, layout, None)
 
 
@@ -86,7 +87,7 @@ def write_graph(
     )
     graph.hnsw.efConstruction = build_width
     faiss.omp_set_num_threads(processors())
-    layout = fill(graph, candidates, layout, progress or (lambda *_: None))
+    layout = _fill(graph, candidates, layout, progress or (lambda *_: None))
     # neighbours are near in all coordinates; queries ask for inner products, and have 0 in the one
     # that makes lengths equal. It counts from the next time the file is read.
     graph.metric_type = faiss.METRIC_INNER_PRODUCT
@@ -111,7 +112,7 @@ def open_scan(folder: Path, candidates: Float32[np.ndarray, "items width"]) -> F
     return FaissScan(candidates, store, layout)
 
 
-def open_graph(folder: Path, candidates: Float32[np.ndarray, "items width"]) -> FaissGraph:
+def open_graph(folder: Path, candidates: Float32[np.ndarray, "items width"]) -> Graph:
     """Memory-map a written graph, in a folder whose hashes were checked.
 
     Raises:
@@ -119,7 +120,33 @@ def open_graph(folder: Path, candidates: Float32[np.ndarray, "items width"]) -> 
     """
     graph, layout, reach = _open(folder, "graph.faiss", candidates)
     scan = FaissScan(candidates, faiss.downcast_index(graph.storage), layout)
-    return FaissGraph(scan, graph, layout, Reach(**reach))
+    return Graph(candidates, scan, FaissNeighbours(graph), layout, Reach(**reach))
+
+
+def _fill(
+    store: Any,
+    candidates: Float32[np.ndarray, "items width"],
+    layout: Layout,
+    progress: Callable[[int, int], None],
+) -> Layout:
+    """Add candidates 1 and up to an empty faiss index; the layout with its residual measured.
+
+    Args:
+        store: any index of bfloat16 vectors.
+        candidates: by item number.
+        layout: of the vectors.
+        progress: is told how many are added, of how many.
+    """
+    codec = faiss.IndexScalarQuantizer(layout.padded, faiss.ScalarQuantizer.QT_bf16)
+    residual = 0.0
+    for start in range(1, len(candidates), ROWS_AT_ONCE):
+        laid = layout.of_candidates(np.asarray(candidates[start : start + ROWS_AT_ONCE]))
+        kept = codec.sa_decode(codec.sa_encode(laid))
+        difference = (laid - kept)[:, : layout.width]
+        residual = max(residual, float(np.linalg.norm(difference.astype(np.float64), axis=1).max()))
+        store.add(laid)
+        progress(start - 1 + len(laid), len(candidates) - 1)
+    return replace(layout, residual=residual)
 
 
 def _write(folder: Path, name: str, index: Any, layout: Layout, reach: Reach | None) -> None:

@@ -17,17 +17,15 @@ from jaxtyping import Bool, Float32, Int32
 
 from antiphon.exclusions import Exclusions
 from antiphon.indexes.filters import Filter, left_out_of, rows_of
-from antiphon.indexes.lists import best, empty_lists, score
+from antiphon.indexes.layout import Layout
+from antiphon.indexes.lists import SPARE, best, empty_lists, score
 from antiphon.indexes.numpy_scan import NumpyScan
 from antiphon.indexes.protocol import TopK, check_search
-from antiphon.indexes.vectors import Layout
 
-__all__ = ["SPARE", "FaissScan"]
+__all__ = ["FaissScan"]
 
 FEW_QUERIES = 8
 """Up to so many queries are scanned one by one."""
-SPARE = 20
-"""A scan brings twice k and so many more."""
 WIDEN = (1, 8)
 """How many times as many the first and the second scan bring."""
 FEW_ALLOWED = 20_000

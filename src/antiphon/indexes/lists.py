@@ -13,7 +13,10 @@ from jaxtyping import Float32, Int32
 
 from antiphon.scan import TopK
 
-__all__ = ["best", "empty_lists", "merge_top_k", "score"]
+__all__ = ["SPARE", "best", "empty_lists", "merge_top_k", "score"]
+
+SPARE = 20
+"""A rough search brings twice k and so many more, which are scored again."""
 
 # of different lengths, so their annotations name none
 Lists = tuple[Int32[np.ndarray, "queries _"], Float32[np.ndarray, "queries _"]]

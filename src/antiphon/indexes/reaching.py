@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from antiphon.errors import RecallError
-from antiphon.indexes.faiss_graph import FaissGraph, Reach
+from antiphon.indexes.graph import Graph, Reach
 from antiphon.indexes.recall import Questions, Recall, recall_of, refuse_below
 
 __all__ = ["choose_reach"]
@@ -17,12 +17,12 @@ LEAST_WIDTH = 64
 
 
 def choose_reach(
-    graph: FaissGraph,
+    graph: Graph,
     questions: Questions,
     ks: Sequence[int],
     target: float,
     tell: Callable[[str], None],
-) -> FaissGraph:
+) -> Graph:
     """The graph, searched as narrowly as the target allows.
 
     First the width for lists as they are, then its growth for lists that reach deeper because of

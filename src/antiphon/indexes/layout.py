@@ -1,4 +1,4 @@
-"""Candidates as faiss keeps them: stretched, padded, in bfloat16, with a bound on what that costs.
+"""Candidates as graphs and scans keep them: stretched, padded, with a bound on what rounding costs.
 
 *Stretched*: an inner product stays what it is if a coordinate of all candidates is multiplied by a
 number and that of all queries divided by it. The factors are the queries' root mean squares in each
@@ -14,17 +14,15 @@ that difference over all candidates, in stretched coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from jaxtyping import Float32, Float64
 
 from antiphon.errors import EvaluationError
 
-__all__ = ["Layout", "fill", "layout_of"]
+__all__ = ["ROWS_AT_ONCE", "Layout", "layout_of"]
 
 LANES = 16
 LEAST_FACTOR = 2.0**-8
@@ -112,32 +110,6 @@ def layout_of(
             hint="the model has diverged: train again with a lower learning rate",
         )
     return Layout(factors, longest, equal_lengths)
-
-
-def fill(
-    store: Any,
-    candidates: Float32[np.ndarray, "items width"],
-    layout: Layout,
-    progress: Callable[[int, int], None],
-) -> Layout:
-    """Add candidates 1 and up to an empty faiss index; the layout with its residual measured.
-
-    Args:
-        store: any index of bfloat16 vectors.
-        candidates: by item number.
-        layout: of the vectors.
-        progress: is told how many are added, of how many.
-    """
-    codec = faiss.IndexScalarQuantizer(layout.padded, faiss.ScalarQuantizer.QT_bf16)
-    residual = 0.0
-    for start in range(1, len(candidates), ROWS_AT_ONCE):
-        laid = layout.of_candidates(np.asarray(candidates[start : start + ROWS_AT_ONCE]))
-        kept = codec.sa_decode(codec.sa_encode(laid))
-        difference = (laid - kept)[:, : layout.width]
-        residual = max(residual, float(np.sqrt(_squares(difference).max(initial=0.0))))
-        store.add(laid)
-        progress(start - 1 + len(laid), len(candidates) - 1)
-    return replace(layout, residual=residual)
 
 
 def _parts(
