@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -25,63 +24,17 @@ from antiphon.indexes.recall import Questions, choose_queries, recall_of, refuse
 from antiphon.retrieval import TrainedModel
 from antiphon.windows import held_out_window
 from corpora import exclusions, queries_like
-
-FEATURES = """
-[[features.item]]
-name = "maker"
-kind = "categorical"
-table = "{table}"
-item_column = "id"
-max_values = 2
-separator = ","
-
-[[features.item]]
-name = "year"
-kind = "categorical"
-table = "{table}"
-item_column = "id"
-
-[[features.item]]
-name = "length"
-kind = "numeric"
-table = "{table}"
-item_column = "id"
-
-[index]
-queries = 60
-"""
-MAKERS = ("ann", "ben, ann", "cleo", "dan")
+from searched_run import config_of, trained_model
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    """A run that ends with training."""
-    log = tmp_path_factory.mktemp("log")
-    config = chain.write(log)
-    ids = np.arange(chain.FIRST_ITEM, chain.FIRST_ITEM + chain.ITEMS)
-    table = {
-        "id": ids,
-        "maker": [MAKERS[n % 4] for n in range(chain.ITEMS)],
-        "year": [1990 + n % 3 for n in range(chain.ITEMS)],
-        "length": np.arange(chain.ITEMS) / 7,
-    }
-    pq.write_table(pa.table(table), log / "items.parquet")
-    with config.open("a", encoding="utf-8") as file:
-        file.write(FEATURES.format(table=log / "items.parquet"))
-    overrides = ["train.epochs=1"]
-    return pipeline.run(
-        Config.load(config, overrides), tmp_path_factory.mktemp("runs"), until="train"
-    ).path
+def model(tmp_path_factory) -> TrainedModel:
+    return trained_model(tmp_path_factory)
 
 
 @pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "small"))
-
-
-@pytest.fixture(scope="module")
-def model(trained: Path) -> TrainedModel:
-    return TrainedModel.load_run(trained)
+def run(model: TrainedModel, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model.stage.path.parent, tmp_path / "small"))
 
 
 @pytest.fixture
@@ -89,9 +42,7 @@ def build(model: TrainedModel, tmp_path: Path) -> Callable[..., dict]:
     """Builds the index at `tmp_path / "index"`."""
 
     def build(*overrides: str) -> dict:
-        config = Config.load(
-            model.stage.path.parent / "config.toml", [f"index.{o}" for o in overrides]
-        )
+        config = config_of(model, *(f"index.{override}" for override in overrides))
         told = index.build_index(config, model, tmp_path / "index").to_json()
         written = json.loads((tmp_path / "index" / "index.json").read_text(encoding="utf-8"))
         assert written == json.loads(json.dumps(told))

@@ -16,7 +16,18 @@ from antiphon.terminal import console, print_json, stage_progress
 __all__ = ["export", "index"]
 
 
-def index(run: RunPath, overrides: Overrides = None, as_json: Json = False) -> None:
+def index(
+    run: RunPath,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="Search in a database: postgresql://user@host/database or milvus://host:port. "
+            "The same as --set index.to=URL."
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
     """Build the index that answers are searched in, and measure what it misses.
 
     Reads the run alone. The exit code is 3 where it misses more than index.target allows.
@@ -24,8 +35,9 @@ def index(run: RunPath, overrides: Overrides = None, as_json: Json = False) -> N
     from antiphon import pipeline
     from antiphon.show_index import index_part
 
+    told = [*(overrides or ()), *([] if to is None else [f"index.to={to}"])]
     with stage_progress() as tell:
-        done = pipeline.index(run, overrides or (), tell)
+        done = pipeline.index(run, told, tell)
     folder = done.path / "index"
     document = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     if as_json:

@@ -2,8 +2,8 @@
 
 index/
   index.json                   the engine, and how much it finds, by context
-  scan.faiss | graph.faiss     candidates as faiss keeps them; neither where numpy is the engine
-  layout.json                  how they are laid out, and how wide a graph is searched
+  scan.faiss | graph.faiss     candidates as faiss keeps them; neither where another engine has them
+  layout.json                  how they are laid out, how wide a graph is searched, which database
   values/NAME.items.npy        int32: item numbers by value of a categorical item feature
   values/NAME.offsets.npy      int64: those of code c are rows offsets[c] to offsets[c + 1]
 
@@ -15,20 +15,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float32
 
-from antiphon.artifacts import write_json, write_stage
+from antiphon.artifacts import fingerprint, write_json, write_stage
 from antiphon.config import Config
 from antiphon.errors import ArtifactError, RecallError
 from antiphon.exclusions import Exclusions
+from antiphon.indexes.databases import check_url
 from antiphon.indexes.folder import has_faiss, open_engine
+from antiphon.indexes.graph import Graph
+from antiphon.indexes.layout_file import write_reach
 from antiphon.indexes.numpy_scan import NumpyScan
 from antiphon.indexes.postings import write_postings
 from antiphon.indexes.protocol import Index
+from antiphon.indexes.reaching import choose_reach
 from antiphon.indexes.recall import (
     Questions,
     Recall,
@@ -52,7 +58,7 @@ class IndexReport:
     """What was built and how much it finds.
 
     Attributes:
-        engine: `numpy`, `faiss-scan` or `faiss-graph`.
+        engine: `numpy`, `faiss-scan`, `faiss-graph`, `pgvector` or `milvus`.
         items: candidates.
         width: of their embeddings.
         target: that every figure reaches.
@@ -96,6 +102,8 @@ def build_index(
     Raises:
         RecallError: it finds less than `index.target` asks for; nothing is written.
         ArtifactError: an approximate index without faiss, or a disk that is full.
+        BackendError: a database can't be reached, or refuses.
+        ConfigError: `index.to` is wrong, or its client isn't installed.
         EvaluationError: the test window has no queries to measure with.
     """
     tell = progress or (lambda *_: None)
@@ -104,7 +112,7 @@ def build_index(
     tell(0, 0, "exact answers to held-out queries")
     questions = _questions(config, model)
     with write_stage(out, made_from=index_inputs(config), inputs=inputs) as folder:
-        report = _build(section, model.candidates, questions, folder, tell)
+        report = _build(section, model, questions, folder, tell)
         write_postings(model.prepared, folder / "values")
         write_json(folder / "index.json", report.to_json())
     return report
@@ -125,16 +133,27 @@ def _questions(config: Config, model: TrainedModel) -> Questions:
 
 def _build(
     section: IndexSection,
-    candidates: Float32[np.ndarray, "items width"],
+    model: TrainedModel,
     questions: Questions,
     folder: Path,
     tell: Progress,
 ) -> IndexReport:
+    if section.to is not None:
+        return _database(section, model, questions, folder, tell)
+    candidates = model.candidates
     if section.kind == "approximate" or (
         section.kind == "auto" and has_faiss() and len(candidates) - 1 > section.exact_up_to
     ):
+        if not has_faiss():
+            raise ArtifactError(
+                "an approximate index needs faiss",
+                hint='pip install "antiphon[faiss]", or set index.kind to exact',
+            )
+        from antiphon.indexes.faiss_files import write_graph
+
+        write = partial(write_graph, folder, candidates, questions.embeddings)
         try:
-            return _graph(section, candidates, questions, folder, tell)
+            return _graph("faiss-graph", write, section, candidates, questions, folder, tell)
         except RecallError as error:
             if section.kind == "approximate":
                 raise
@@ -165,40 +184,46 @@ def _scan(
 
 
 def _graph(
+    engine: str,
+    write: Callable[..., None],
     section: IndexSection,
     candidates: Float32[np.ndarray, "items width"],
     questions: Questions,
     folder: Path,
     tell: Progress,
 ) -> IndexReport:
-    if not has_faiss():
-        raise ArtifactError(
-            "an approximate index needs faiss",
-            hint='pip install "antiphon[faiss]", or set index.kind to exact',
-        )
-    from antiphon.indexes.faiss_files import open_graph, write_graph, write_reach
-    from antiphon.indexes.reaching import choose_reach
-
     started = time.perf_counter()
-    write_graph(
-        folder,
-        candidates,
-        questions.embeddings,
-        connections=section.connections,
-        build_width=section.build_width,
-        progress=_adding(tell),
-    )
+    write(connections=section.connections, build_width=section.build_width, progress=_adding(tell))
     built = time.perf_counter() - started
-    graph = choose_reach(
-        open_graph(folder, candidates),
-        questions,
-        section.k,
-        section.target,
-        lambda words: tell(0, 0, words),
-    )
+    graph = open_engine(engine, folder, candidates)
+    if not isinstance(graph, Graph):
+        raise TypeError(engine)
+    words = partial(tell, 0, 0)
+    graph = choose_reach(graph, questions, section.k, section.target, words)
     write_reach(folder, graph.reach)
     reach = vars(graph.reach)
-    return _report("faiss-graph", graph, section, questions, tell, None, built, reach)
+    return _report(engine, graph, section, questions, tell, None, built, reach)
+
+
+def _database(
+    section: IndexSection,
+    model: TrainedModel,
+    questions: Questions,
+    folder: Path,
+    tell: Progress,
+) -> IndexReport:
+    from antiphon.indexes.database_files import drop_database, write_database
+
+    url = str(section.to)
+    engine, candidates = check_url(url), model.candidates
+    ids = model.prepared.item_ids().cast(pa.string()).to_pylist()
+    made_of = fingerprint([model.stage.hash, section.model_dump(mode="json")])
+    write = partial(write_database, folder, url, made_of, candidates, ids, questions.embeddings)
+    try:
+        return _graph(engine, write, section, candidates, questions, folder, tell)
+    except RecallError:
+        drop_database(folder, candidates)
+        raise
 
 
 def _report(

@@ -237,3 +237,14 @@ class IndexSection(Section):
     build_width: int = Field(
         100, ge=8, le=1000, description="approximate: how wide to search for neighbours"
     )
+    to: str | None = Field(
+        None,
+        description="URL of a database to search in, postgresql://... or milvus://..., without a "
+        "password; by default none",
+    )
+
+    @model_validator(mode="after")
+    def _approximate_elsewhere(self) -> IndexSection:
+        if self.to is not None and self.kind == "exact":
+            raise ValueError("a database searches approximately: leave out `kind` or `to`")
+        return self

@@ -17,6 +17,8 @@ ENGINES = {
     "numpy": "exact, by numpy",
     "faiss-scan": "exact, by faiss",
     "faiss-graph": "approximate, a graph by faiss",
+    "pgvector": "approximate, a graph in PostgreSQL",
+    "milvus": "approximate, a graph in Milvus",
 }
 
 

@@ -12,9 +12,10 @@ from antiphon.indexes.filters import Filter
 from antiphon.indexes.folder import open_index
 from antiphon.indexes.lists import merge_top_k
 from antiphon.indexes.numpy_scan import NumpyScan
-from antiphon.indexes.protocol import Index, TopK
+from antiphon.indexes.protocol import Index
 from antiphon.indexes.spread import top_k_spread
 from antiphon.indexes.where import Picked, Where
+from antiphon.scan import TopK
 
 __all__ = [
     "Filter",

@@ -7,9 +7,8 @@ FOLDER/
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,18 @@ import faiss
 import numpy as np
 from jaxtyping import Float32
 
-from antiphon.artifacts import write_json
 from antiphon.errors import ArtifactError
 from antiphon.exact_search import processors
 from antiphon.indexes.faiss_graph import FaissNeighbours
 from antiphon.indexes.faiss_scan import FaissScan
 from antiphon.indexes.graph import Graph, Reach
 from antiphon.indexes.layout import ROWS_AT_ONCE, Layout, layout_of
+from antiphon.indexes.layout_file import REDO, read_layout, write_layout
 
-__all__ = ["open_graph", "open_scan", "write_graph", "write_reach", "write_scan"]
+__all__ = ["open_graph", "open_scan", "write_graph", "write_scan"]
 
 Progress = Callable[[int, int], None]
 
-LAYOUT = "layout.json"
 SCAN_COSTS = 256
 """A search that is wider than one in so many items costs more than a scan of all of them."""
 
@@ -96,12 +94,6 @@ def write_graph(
     _write(folder, "graph.faiss", graph, layout, reach)
 
 
-def write_reach(folder: Path, reach: Reach) -> None:
-    """Settle how wide a written graph is searched."""
-    document = json.loads((folder / LAYOUT).read_text(encoding="utf-8"))
-    write_json(folder / LAYOUT, document | {"reach": asdict(reach)})
-
-
 def open_scan(folder: Path, candidates: Float32[np.ndarray, "items width"]) -> FaissScan:
     """Memory-map a written scan, in a folder whose hashes were checked.
 
@@ -119,8 +111,10 @@ def open_graph(folder: Path, candidates: Float32[np.ndarray, "items width"]) -> 
         ArtifactError: it isn't of these candidates, or can't be read.
     """
     graph, layout, reach = _open(folder, "graph.faiss", candidates)
+    if reach is None:
+        raise ArtifactError(f"{folder} holds no graph", hint=REDO)
     scan = FaissScan(candidates, faiss.downcast_index(graph.storage), layout)
-    return Graph(candidates, scan, FaissNeighbours(graph), layout, Reach(**reach))
+    return Graph(candidates, scan, FaissNeighbours(graph), layout, reach)
 
 
 def _fill(
@@ -151,49 +145,27 @@ def _fill(
 
 def _write(folder: Path, name: str, index: Any, layout: Layout, reach: Reach | None) -> None:
     faiss.write_index(index, str(folder / name))
-    document = {
-        "file": name,
-        "bytes": (folder / name).stat().st_size,
-        "items": index.ntotal,
-        "layout": asdict(layout) | {"factors": layout.factors.tolist()},
-        "reach": None if reach is None else asdict(reach),
-    }
-    write_json(folder / LAYOUT, document)
+    where = {"file": name, "bytes": (folder / name).stat().st_size}
+    write_layout(folder, layout, reach, index.ntotal, where)
 
 
 def _open(
     folder: Path, name: str, candidates: Float32[np.ndarray, "items width"]
-) -> tuple[Any, Layout, Any]:
+) -> tuple[Any, Layout, Reach | None]:
+    layout, reach, document = read_layout(folder, candidates)
     path = folder / name
     try:
-        document = json.loads((folder / LAYOUT).read_text(encoding="utf-8"))
         size = path.stat().st_size
-    except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise ArtifactError(f"{path} can't be read: {error}", hint=_REDO) from None
-    # faiss reads beyond the end of a file that was cut short
-    if (document["file"], document["bytes"]) != (name, size):
-        raise ArtifactError(
-            f"{path} is truncated or swapped",
-            received=f"{size} bytes",
-            allowed="{bytes} bytes of {file}".format(**document),
-            hint=_REDO,
-        )
-    factors = np.array(document["layout"]["factors"], np.float32)
-    layout = Layout(**document["layout"] | {"factors": factors})
-    found, expected = (document["items"], layout.width), (len(candidates) - 1, candidates.shape[1])
-    if found != expected:
-        raise ArtifactError(
-            f"{path} is of other candidates",
-            received="{} items of width {}".format(*found),
-            allowed="{} items of width {}".format(*expected),
-            hint=_REDO,
-        )
-    try:
+        # faiss reads beyond the end of a file that was cut short
+        if (document["file"], document["bytes"]) != (name, size):
+            raise ArtifactError(
+                f"{path} is truncated or swapped",
+                received=f"{size} bytes",
+                allowed="{bytes} bytes of {file}".format(**document),
+                hint=REDO,
+            )
         opened = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError as error:
+    except (FileNotFoundError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{path} can't be read: {reason}", hint=_REDO) from None
-    return opened, layout, document["reach"]
-
-
-_REDO = "run `antiphon index RUN` again"
+        raise ArtifactError(f"{path} can't be read: {reason}", hint=REDO) from None
+    return opened, layout, reach

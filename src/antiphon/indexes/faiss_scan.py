@@ -20,7 +20,8 @@ from antiphon.indexes.filters import Filter, left_out_of, rows_of
 from antiphon.indexes.layout import Layout
 from antiphon.indexes.lists import SPARE, best, empty_lists, score
 from antiphon.indexes.numpy_scan import NumpyScan
-from antiphon.indexes.protocol import TopK, check_search
+from antiphon.indexes.protocol import check_search
+from antiphon.scan import TopK
 
 __all__ = ["FaissScan"]
 

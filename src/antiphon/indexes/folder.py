@@ -32,20 +32,25 @@ def open_index(folder: Path, candidates: Float32[np.ndarray, "items width"]) -> 
 
     Raises:
         ArtifactError: it is of other candidates, can't be read, or needs faiss.
+        BackendError: it is in a database that can't be reached, or doesn't have it any more.
     """
     document: Mapping[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     return open_engine(document["engine"], folder, candidates)
 
 
 def open_engine(engine: str, folder: Path, candidates: Float32[np.ndarray, "items width"]) -> Index:
-    """The engine called `numpy`, `faiss-scan` or `faiss-graph`; see `open_index`."""
+    """The engine of a name that index.json may have; see `open_index`."""
     if engine == "numpy" or (engine == "faiss-scan" and not has_faiss()):
         return NumpyScan(candidates)
+    if engine in ("pgvector", "milvus"):
+        from antiphon.indexes.database_files import open_database
+
+        return open_database(folder, candidates)
     if engine not in ("faiss-scan", "faiss-graph"):
         raise ArtifactError(
             f"{folder} holds an index of an unknown engine",
             received=engine,
-            allowed="numpy, faiss-scan, faiss-graph",
+            allowed="numpy, faiss-scan, faiss-graph, pgvector, milvus",
         )
     if not has_faiss():
         raise ArtifactError(

@@ -21,7 +21,8 @@ from antiphon.exclusions import Exclusions
 from antiphon.indexes.filters import Filter, left_out_of, rows_of
 from antiphon.indexes.layout import Layout
 from antiphon.indexes.lists import SPARE, best, empty_lists, score
-from antiphon.indexes.protocol import Index, TopK, check_search
+from antiphon.indexes.protocol import Index, check_search
+from antiphon.scan import TopK
 
 __all__ = ["Graph", "Neighbours", "Reach"]
 

@@ -39,14 +39,14 @@ class Layout:
         equal_lengths: whether a further coordinate brings all candidates to the length of the
             longest. Queries have 0 there. The nearest are then those of the greatest inner product
             (Bachrach et al., RecSys 2014), so that a graph of neighbours fits the search.
-        residual: the greatest length of a stretched candidate less its bfloat16; NaN until
-            measured.
+        residual: the greatest length of a stretched candidate less its bfloat16; None
+            where nobody measured it.
     """
 
     factors: Float32[np.ndarray, " width"]
     longest: float
     equal_lengths: bool
-    residual: float = float("nan")
+    residual: float | None = None
 
     @property
     def width(self) -> int:
@@ -79,10 +79,11 @@ class Layout:
 
     def error(self, laid: Float32[np.ndarray, "queries padded"]) -> Float64[np.ndarray, " queries"]:
         """How far a score from storage can be from the true one, for each query laid out."""
+        residual = np.inf if self.residual is None else self.residual
         unit = float(np.finfo(np.float32).eps)
         # summing d products in float32 errs by at most d rounding errors; some for slack
-        rounding = (self.padded + 8) * unit * (self.longest + self.residual)
-        return np.sqrt(_squares(laid)) * (self.residual + rounding)
+        rounding = (self.padded + 8) * unit * (self.longest + residual)
+        return np.sqrt(_squares(laid)) * (residual + rounding)
 
 
 def layout_of(

@@ -11,7 +11,8 @@ from antiphon.exact_search import ExactSearch
 from antiphon.exclusions import Exclusions
 from antiphon.indexes.filters import Filter, with_denied
 from antiphon.indexes.lists import empty_lists, merge_top_k
-from antiphon.indexes.protocol import TopK, check_search
+from antiphon.indexes.protocol import check_search
+from antiphon.scan import TopK
 
 __all__ = ["NumpyScan"]
 

@@ -18,7 +18,7 @@ from antiphon.exclusions import Exclusions
 from antiphon.indexes.filters import Filter
 from antiphon.scan import TopK
 
-__all__ = ["Index", "TopK", "check_search"]
+__all__ = ["Index", "check_search"]
 
 
 @runtime_checkable

@@ -19,7 +19,8 @@ from antiphon.exclusions import Exclusions
 from antiphon.indexes.filters import rows_of
 from antiphon.indexes.lists import empty_lists
 from antiphon.indexes.numpy_scan import NumpyScan
-from antiphon.indexes.protocol import Index, TopK
+from antiphon.indexes.protocol import Index
+from antiphon.scan import TopK
 from antiphon.slices import slices_of
 from antiphon.windows import Window
 

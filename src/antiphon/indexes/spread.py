@@ -9,7 +9,8 @@ from antiphon.errors import EvaluationError
 from antiphon.exclusions import Exclusions
 from antiphon.indexes.filters import Filter, rows_of
 from antiphon.indexes.lists import empty_lists
-from antiphon.indexes.protocol import Index, TopK
+from antiphon.indexes.protocol import Index
+from antiphon.scan import TopK
 
 __all__ = ["top_k_spread"]
 
