@@ -207,6 +207,17 @@ def test_recall_by_hand() -> None:
     )
 
 
+def test_how_much_of_a_library_is_better_by_hand() -> None:
+    candidates = np.array([[0], [5], [4], [3], [2], [1]], np.float32)
+    # the best that is left: item 3 (both of the library are better), item 2 (only item 1 is)
+    library = exclusions([[1, 2], [1, 4, 5, 99], []])
+    queries = np.ones((3, 1), np.float32)
+    parts = {"all": np.ones(3, bool)}
+    questions = Questions.ask(NumpyScan(candidates), queries, library, parts, 1)
+    # 2 of 2 and 1 of 3; the third quartile is three quarters of the way from 1/3 to 1
+    assert reaching.share_before(candidates, questions, 1) == pytest.approx(5 / 6)
+
+
 def test_items_by_value() -> None:
     one = Postings.of(np.array([0, 2, 1, 2, 0], np.int32), 3)
     assert [one.items(np.array([c], np.int32)).tolist() for c in (1, 2, 3)] == [[2], [1, 3], []]

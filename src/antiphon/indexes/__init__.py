@@ -2,7 +2,8 @@
 
     numpy_scan     exact, needs nothing else
     faiss_scan     exact, from vectors at half the size
-    faiss_graph    approximate, for millions
+    graph          approximate, for millions; its neighbours found by `faiss_graph`, or in a
+                   database by `pgvector` or `milvus`
 
 `filters` and `where` say what may be listed, `spread` how often one value may, `recall` what an
 approximate engine misses, `folder` opens what the index stage wrote.
@@ -13,7 +14,7 @@ from antiphon.indexes.folder import open_index
 from antiphon.indexes.lists import merge_top_k
 from antiphon.indexes.numpy_scan import NumpyScan
 from antiphon.indexes.protocol import Index
-from antiphon.indexes.spread import top_k_spread
+from antiphon.indexes.spread import spread, top_k_spread
 from antiphon.indexes.where import Picked, Where
 from antiphon.scan import TopK
 
@@ -26,5 +27,6 @@ __all__ = [
     "Where",
     "merge_top_k",
     "open_index",
+    "spread",
     "top_k_spread",
 ]

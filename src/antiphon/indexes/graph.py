@@ -35,11 +35,14 @@ class Reach:
         spare: added whatever the depth.
         growth: for each place of depth.
         widest: beyond it a scan answers.
+        before: what share of the items that a query leaves out would have stood before its list's
+            end, as a rule. A first guess of the depth: too low costs a second search.
     """
 
     spare: int
     growth: float
     widest: int
+    before: float = 0.25
 
     def width(self, depth: int) -> int:
         """For a list whose last item is the `depth`-th best of all.
@@ -83,7 +86,7 @@ class Graph:
     ) -> None:
         self.scan = scan
         self.reach = reach
-        self._candidates = candidates
+        self.candidates = candidates
         self._neighbours = neighbours
         self._layout = layout
 
@@ -99,7 +102,7 @@ class Graph:
 
     def reaching(self, reach: Reach) -> Graph:
         """The same index searched otherwise."""
-        return Graph(self._candidates, self.scan, self._neighbours, self._layout, reach)
+        return Graph(self.candidates, self.scan, self._neighbours, self._layout, reach)
 
     def top_k(
         self,
@@ -135,8 +138,7 @@ class Graph:
             return np.full(queries, self.reach.widest + 1)
         depths = np.full(queries, int(k / share))
         if exclude is not None:
-            # often a quarter of what is left out would have been listed; seldom is more wasted
-            depths += np.diff(exclude.offsets) // 4
+            depths += np.ceil(self.reach.before * np.diff(exclude.offsets)).astype(np.int64)
         return np.array([self.reach.width(depth) for depth in depths.tolist()], np.int64)
 
     def _round(
@@ -167,7 +169,7 @@ class Graph:
                 wider[place] = needed
                 continue
             numbers = numbers[kept[: 2 * k + SPARE]]
-            listed = best(numbers, score(self._candidates[numbers], queries[row]), k)
+            listed = best(numbers, score(self.candidates[numbers], queries[row]), k)
             found[0][row], found[1][row] = listed
         return wider
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from jaxtyping import Float32
+
 from antiphon.errors import RecallError
+from antiphon.indexes.filters import left_out_of
 from antiphon.indexes.graph import Graph, Reach
+from antiphon.indexes.lists import score
 from antiphon.indexes.recall import Questions, Recall, recall_of, refuse_below
 
-__all__ = ["choose_reach"]
+__all__ = ["choose_reach", "share_before"]
 
 SPARES = (0, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
-GROWTHS = (1.0, 1.5, 2.0, 3.0, 4.0)
+GROWTHS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 LEAST_WIDTH = 64
 """No graph is worth having where a scan costs less than a search of this width."""
 
@@ -39,8 +44,9 @@ def choose_reach(
             received=f"{graph.item_count} items",
             hint="set index.kind to exact",
         )
+    before = share_before(graph.candidates, questions, min(ks))
     for spare in SPARES:
-        reach = Reach(spare, GROWTHS[0], widest)
+        reach = Reach(spare, GROWTHS[0], widest, before)
         if reach.width(min(ks)) > widest:
             break
         tell(f"searching {reach.width(min(ks))} wide")
@@ -48,7 +54,7 @@ def choose_reach(
         if _least(figures) < target:
             continue
         for growth in GROWTHS:
-            wider = graph.reaching(Reach(spare, growth, widest))
+            wider = graph.reaching(Reach(spare, growth, widest, before))
             tell(f"searching {wider.reach.width(min(ks))} wide, the library left out")
             figures = recall_of(wider, questions, ks, without_library=True)
             if _least(figures) >= target:
@@ -59,6 +65,21 @@ def choose_reach(
         received=f"k = {min(ks)} of {graph.item_count} items",
         hint="set index.kind to exact",
     )
+
+
+def share_before(
+    candidates: Float32[np.ndarray, "items width"], questions: Questions, k: int
+) -> float:
+    """The share of a library that is better than the last of k: for three in four, no more."""
+    shares = []
+    _, scores = questions.truth[True]
+    for row, last in enumerate(scores[:, k - 1]):
+        own = left_out_of(questions.library, row)
+        own = own[(own > 0) & (own < len(candidates))]
+        if len(own):
+            better = score(candidates[own], questions.embeddings[row]) > last
+            shares.append(float(np.mean(better)))
+    return float(np.quantile(shares, 0.75)) if shares else 0.25
 
 
 def _least(figures: Sequence[Recall]) -> float:

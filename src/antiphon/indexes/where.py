@@ -42,16 +42,17 @@ class Where:
     Args:
         prepared: the log.
         folder: of the index stage, which holds items by value.
+        items: looks up items; by default made of the log's ids.
     """
 
-    def __init__(self, prepared: Prepared, folder: Path) -> None:
+    def __init__(self, prepared: Prepared, folder: Path, items: Vocabulary | None = None) -> None:
         names = [f.name for f in prepared.schema.item if isinstance(f, FittedCategorical)]
         other = [f.name for f in prepared.schema.item if not isinstance(f, FittedCategorical)]
         self.features = tuple(names)
         self._other = tuple(other)
         self._postings = {name: Postings.open(folder / "values", name) for name in names}
         self._codes = {name: _Codes(prepared.stage.path, name) for name in names}
-        self._items = Vocabulary.open(prepared.stage.path / "items.parquet")
+        self._items = items or Vocabulary(prepared.item_ids())
 
     def pick(
         self,
