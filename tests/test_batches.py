@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import planted
-from antiphon.batches import Batches, prefetch
+from antiphon.batches import Batches
 from antiphon.catalogue import Catalogue
+from antiphon.prefetch import prefetch
 from antiphon.rows import RowFinder
 
 
@@ -34,11 +35,13 @@ def test_ids_come_back_through_the_rows(batches: Batches) -> None:
     users = batch["rows"]["user"][batch["user"]]
     positive = items[batch["positive"]]
     history = items[batch["history"]["item"]]
+    candidates = items[np.concatenate([batch["positive"].ravel(), batch["negative"]])]
     for q, user in enumerate(users):
         rows = slice(events.starts[user], events.ends[user])
         times, played = events.timestamp_s[rows], events.item_number[rows]
         moods = events.context["mood"][rows]
         past = history[q][batch["history"]["age"][q] >= 0]
+        bits = np.unpackbits(batch["left_out"][q], bitorder="little", count=96)
         # the history is a run of the user's events, most recent first, that ends somewhere
         ends = [e for e in range(len(played) + 1) if _matches(played[:e][::-1][:8], past)]
         fitting = []
@@ -47,8 +50,11 @@ def test_ids_come_back_through_the_rows(batches: Batches) -> None:
             window = (times >= begin_s) & (times < times[min(end, len(times) - 1)] + planted.DAY)
             pairs = set(zip(played[window].tolist(), moods[window].tolist(), strict=True))
             asked = zip(positive[q].tolist(), batch["context"]["mood"][q].tolist(), strict=True)
-            fitting.append(set(asked) <= pairs)
-        assert any(fitting), "targets follow the history within the horizon, with their context"
+            heard = np.isin(candidates, played[:end])
+            fitting.append(set(asked) <= pairs and (bits == heard).all())
+        assert any(fitting), (
+            "targets follow within the horizon, with their context; what was heard is left out"
+        )
 
 
 def _matches(expected: np.ndarray, found: np.ndarray) -> bool:
@@ -79,52 +85,50 @@ def _shapes(value: object) -> object:
     return array.shape, array.dtype
 
 
-def test_every_position_is_an_anchor_once_an_epoch(batches: Batches) -> None:
-    # With a horizon of nothing the only targets are the events at the anchor's own time.
+def test_windows_cover_the_log_evenly(batches: Batches) -> None:
+    # Over an epoch each event is a target about once; those of the first and the last window,
+    # which several steps share, oftener or less often.
     events = batches.events
-    alone = Batches(
-        events,
-        batches.catalogue,
-        batches.schema,
-        batches.model,
-        batches.train.model_copy(
-            update={"global_batch_size": 4, "targets_per_query": 1, "sampled_negatives": 4}
-        ),
-        horizon_s=0,
-    )
-    seen = []
-    for step in range(batches.count // 4):
-        batch = alone.batch(step)
-        seen += batch["rows"]["item"][batch["positive"]].ravel().tolist()
-    played = events.item_number.tolist()
-    # ties in time may swap events of one user; the items seen are the same but for those
-    assert abs(np.bincount(seen, minlength=61) - np.bincount(played, minlength=61)).sum() <= 6
+    seen = np.zeros(10)
+    for step in range(batches.steps_per_epoch):
+        now_s = batches._present.moment_s(step)
+        drawn = batches._touched(step)[0]
+        times_s = events.timestamp_s[drawn.targets]
+        assert (times_s >= now_s).all()
+        assert (times_s < now_s + planted.DAY).all()
+        seen += np.bincount((times_s // planted.DAY).ravel(), minlength=10)
+    played = np.bincount(events.timestamp_s[events.rows()] // planted.DAY, minlength=10)
+    np.testing.assert_allclose(seen[1:8] / played[1:8], 1, atol=0.25)
+    assert seen.sum() == pytest.approx(played.sum(), rel=0.02)
 
 
 def test_expected_counts_are_those_of_the_mixture(batches: Batches) -> None:
-    # A candidate's count: 15 other queries of 4 targets, drawn like plays, and 32 negatives drawn
-    # by plays ** 0.75. Of all items: sum of expected counts = 60 + 32.
-    batch = batches.batch(0)
+    # A candidate's count: 15 other queries of 4 targets, drawn like the window's plays, and 32
+    # negatives drawn by plays ** 0.75. Of all items: sum of expected counts = 60 + 32.
+    step = batches.steps_per_epoch // 2
+    batch = batches.batch(step)
+    now_s = batches._present.moment_s(step)
+    times_s = batches.events.timestamp_s[batches.events.rows()]
+    ahead = (times_s >= now_s) & (times_s < now_s + planted.DAY)
+    window = np.bincount(batches.events.item_number[batches.events.rows()][ahead], minlength=61)
     counts = batches.catalogue.counts.astype(float)
-    expected = 60 * counts / counts.sum() + 32 * counts**0.75 / (counts**0.75).sum()
+    expected = 60 * window / window.sum() + 32 * counts**0.75 / (counts**0.75).sum()
     assert expected.sum() == pytest.approx(92)
     items = batch["rows"]["item"]
     candidates = items[np.concatenate([batch["positive"].ravel(), batch["negative"]])]
     np.testing.assert_allclose(batch["log_expected_count"], np.log(expected[candidates]), rtol=1e-5)
 
 
-def test_chance_is_the_loss_of_equal_scores(batches: Batches) -> None:
-    batch = batches.batch(1)
-    items = batch["rows"]["item"]
-    positive = items[batch["positive"]]
-    candidates = np.concatenate([positive.ravel(), items[batch["negative"]]])
-    weight = np.exp(-batch["log_expected_count"].astype(float))
-    for q in range(len(positive)):
-        for t in range(4):
-            counted = candidates != positive[q, t]
-            counted[4 * q : 4 * q + 4] = False
-            chance = np.log(1 + weight[counted].sum())
-            assert batch["chance"][q, t] == pytest.approx(chance, rel=1e-5)
+def test_more_rows_than_expected_leave_out_the_oldest() -> None:
+    finder = RowFinder(rows=100, capacity=50)
+    finder.find(np.arange(10, dtype=np.int32))
+    finder.shrink()
+    assert finder.capacity == 16, "ten, a quarter more and one, to a multiple of 8"
+    ids = np.arange(40, 20, -1).astype(np.int32)
+    rows, places = finder.find(ids)
+    assert rows.tolist() == ids[:16].tolist()
+    assert places.tolist() == [*range(16), -1, -1, -1, -1]
+    assert finder.where(np.array([40, 25, 24, 99], np.int32)).tolist() == [0, 15, -1, -1]
 
 
 def test_dropout_shows_the_unknown(tmp_path: Path) -> None:

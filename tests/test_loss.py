@@ -5,35 +5,72 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from antiphon.loss import sampled_softmax
+from antiphon.loss import Shared, sampled_softmax
 
 
-def _reference(query, candidate, log_count, positive, item, group):
+def _reference(query, candidate, bonus, own, shared):
     """One query and one candidate at a time, straight from the definition."""
-    total = 0.0
+    total = chance = 0.0
     for i, q in enumerate(query):
-        score = float(q @ candidate[i])
-        terms = [np.exp(score)]
+        score = float(q @ candidate[i]) + bonus[i]
+        terms, even = [np.exp(score)], [1.0]
         for j, c in enumerate(candidate):
-            accidental = item[j] == positive[i]
-            same_query = j < len(query) and group[j] == group[i]
-            if not accidental and not same_query:
-                terms.append(np.exp(float(q @ c)) / np.exp(log_count[j]))
+            accidental = shared.item[j] == shared.positive[i]
+            same_query = j < len(query) and shared.group[j] == shared.group[i]
+            bits = shared.left_out[shared.group[i], j // 8]
+            heard = (int(bits) >> (j % 8)) & 1
+            if not accidental and not same_query and not heard:
+                terms.append(np.exp(float(q @ c)) / np.exp(shared.log_count[j]))
+                even.append(1 / np.exp(shared.log_count[j]))
+        terms += [
+            np.exp(s) / np.exp(c) for s, c in zip(own[i], shared.own_log_count[i], strict=True)
+        ]
+        even += [1 / np.exp(c) for c in shared.own_log_count[i]]
         total += np.log(sum(terms)) - score
-    return total
+        chance += np.log(sum(even))
+    return total, chance
 
 
-def _random(seed, queries=12, negatives=10, width=5, items=9):
+def _random(seed, queries=12, negatives=10, width=5, items=9, own=3):
     rng = np.random.default_rng(seed)
-    item = rng.integers(0, items, queries + negatives).astype(np.int32)
+    candidates = queries + negatives
+    item = rng.integers(0, items, candidates).astype(np.int32)
+    own_log_count = rng.normal(size=(queries, own))
+    own_log_count[rng.random(own_log_count.shape) < 0.3] = np.inf
+    heard = rng.random((4, candidates)) < 0.2
     return (
         rng.normal(size=(queries, width)),
-        rng.normal(size=(queries + negatives, width)),
-        rng.normal(size=queries + negatives),
-        item[:queries],
-        item,
-        np.sort(rng.integers(0, 4, queries)).astype(np.int32),
+        rng.normal(size=(candidates, width)),
+        rng.normal(size=queries),
+        rng.normal(size=(queries, own)),
+        Shared(
+            log_count=rng.normal(size=candidates),
+            positive=item[:queries],
+            item=item,
+            group=np.sort(rng.integers(0, 4, queries)).astype(np.int32),
+            left_out=np.packbits(heard, axis=1, bitorder="little"),
+            own_log_count=own_log_count,
+        ),
     )
+
+
+def _plainly(query, candidate, log_count, positive, item, group):
+    """The loss without anything that only one query has."""
+    queries = len(query)
+    return sampled_softmax(
+        query,
+        candidate,
+        jnp.zeros(queries, query.dtype),
+        jnp.zeros((queries, 0), query.dtype),
+        Shared(
+            log_count,
+            positive,
+            item,
+            group,
+            jnp.zeros((queries, -(-len(item) // 8)), jnp.uint8),
+            jnp.zeros((queries, 0), query.dtype),
+        ),
+    )[0]
 
 
 @pytest.fixture
@@ -43,21 +80,32 @@ def float64():
 
 
 @pytest.mark.parametrize("tile", [1, 5, 256])
-def test_loss_and_gradient_are_those_of_the_definition(float64, tile) -> None:
-    def plain(query, candidate, log_count, positive, item, group):
-        logits = query @ candidate.T - log_count
-        groups = jnp.concatenate([group, jnp.full(len(item) - len(group), -1, group.dtype)])
-        hit = (item == positive[:, None]) | (groups == group[:, None])
-        score = jnp.sum(query * candidate[: len(query)], axis=1)
-        both = jnp.concatenate([jnp.where(hit, -jnp.inf, logits), score[:, None]], axis=1)
-        return jnp.sum(jax.nn.logsumexp(both, axis=1) - score)
+@pytest.mark.parametrize("width", [4, 5])
+def test_loss_and_gradient_are_those_of_the_definition(float64, tile, width) -> None:
+    def plain(query, candidate, bonus, own, shared):
+        logits = query @ candidate.T - shared.log_count
+        places = jnp.arange(len(shared.item))
+        none = jnp.full(len(shared.item) - len(shared.group), -1, shared.group.dtype)
+        groups = jnp.concatenate([shared.group, none])
+        bits = shared.left_out[shared.group][:, places // 8] >> (places % 8).astype(jnp.uint8)
+        hit = (shared.item == shared.positive[:, None]) | (groups == shared.group[:, None])
+        hit = hit | (bits & 1 == 1)
+        score = jnp.sum(query * candidate[: len(query)], axis=1) + bonus
+        parts = jnp.where(hit, -jnp.inf, logits), own - shared.own_log_count, score[:, None]
+        return jnp.sum(jax.nn.logsumexp(jnp.concatenate(parts, axis=1), axis=1) - score)
 
-    ours = jax.jit(jax.value_and_grad(lambda *inputs: 2.5 * sampled_softmax(*inputs, tile), (0, 1)))
-    theirs = jax.jit(jax.value_and_grad(lambda *inputs: 2.5 * plain(*inputs), (0, 1)))
+    def scaled(*inputs):
+        loss, chance = sampled_softmax(*inputs, tile)
+        return 2.5 * loss, chance
+
+    ours = jax.jit(jax.value_and_grad(scaled, (0, 1, 2, 3), has_aux=True))
+    theirs = jax.jit(jax.value_and_grad(lambda *inputs: 2.5 * plain(*inputs), (0, 1, 2, 3)))
     for seed in range(20):
-        inputs = _random(seed)
-        value, gradients = ours(*inputs)
-        assert float(value) == pytest.approx(2.5 * _reference(*inputs), rel=1e-12)
+        inputs = _random(seed, width=width)
+        (value, chance), gradients = ours(*inputs)
+        expected, even = _reference(*inputs)
+        assert float(value) == pytest.approx(2.5 * expected, rel=1e-12)
+        assert float(chance) == pytest.approx(even, rel=1e-12)
         for a, b in zip(gradients, theirs(*inputs)[1], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 
@@ -67,16 +115,14 @@ def test_an_accidental_hit_weighs_nothing(float64) -> None:
     # Scores are all 0, counts all 1: each query has its positive and item 8, so log(1 + 1).
     query, candidate = jnp.zeros((2, 3)), jnp.zeros((4, 3))
     item = jnp.asarray([7, 7, 7, 8], jnp.int32)
-    loss = sampled_softmax(
-        query, candidate, jnp.zeros(4), item[:2], item, jnp.asarray([0, 1], jnp.int32)
-    )
+    loss = _plainly(query, candidate, jnp.zeros(4), item[:2], item, jnp.asarray([0, 1], jnp.int32))
     assert float(loss) == pytest.approx(2 * np.log(2))
 
 
 def test_a_query_without_negatives_has_no_loss_and_no_gradient(float64) -> None:
     item = jnp.asarray([7], jnp.int32)
     query, candidate = jnp.ones((1, 3)), jnp.ones((1, 3))
-    value, gradient = jax.value_and_grad(sampled_softmax)(
+    value, gradient = jax.value_and_grad(_plainly)(
         query, candidate, jnp.zeros(1), item, item, jnp.zeros(1, jnp.int32)
     )
     assert float(value) == 0
@@ -87,7 +133,7 @@ def test_extreme_scores_stay_finite() -> None:
     query = jnp.full((4, 2), 1e4, jnp.float32)
     candidate = jnp.asarray(np.tile([[1, 1], [-1, -1]], (4, 1)), jnp.float32)
     item = jnp.arange(8, dtype=jnp.int32)
-    value, gradient = jax.value_and_grad(sampled_softmax)(
+    value, gradient = jax.value_and_grad(_plainly)(
         query, candidate, jnp.zeros(8), item[:4], item, jnp.arange(4, dtype=jnp.int32)
     )
     assert np.isfinite(float(value))
@@ -108,7 +154,7 @@ def test_it_estimates_the_softmax_over_the_whole_corpus() -> None:
     full = np.log(np.exp(scores).sum()) - scores[3]
     share = rng.dirichlet(np.ones(items))
     ratios = []
-    sampled = jax.jit(sampled_softmax)
+    sampled = jax.jit(_plainly)
     for _ in range(400):
         drawn = rng.choice(items, negatives, p=share).astype(np.int32)
         item = np.concatenate([[3], drawn]).astype(np.int32)

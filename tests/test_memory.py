@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from antiphon.memory import peak_memory_bytes, reset_peak_memory
+from antiphon.memory import freed_memory_kept, peak_memory_bytes, reset_peak_memory
 
 SIZE = 128 * 2**20
 
@@ -47,3 +49,20 @@ def test_systems_without_proc_tell_the_peak_since_the_start(monkeypatch) -> None
     monkeypatch.setattr(Path, "write_text", absent)
     reset_peak_memory()
     assert 10 * 2**20 < peak_memory_bytes() < 2**45
+
+
+def _pages_faulted_in() -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = b"x" * (64 * 2**20)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    assert len(block) == 64 * 2**20
+    return after - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc can be told")
+def test_freed_memory_is_at_hand_again_meanwhile() -> None:
+    outside = _pages_faulted_in()
+    with freed_memory_kept():
+        _pages_faulted_in()
+        assert _pages_faulted_in() < 0.1 * outside
+    assert _pages_faulted_in() > 0.5 * outside, "given back to the system as before"

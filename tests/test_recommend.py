@@ -110,6 +110,35 @@ def test_what_was_heard_can_be_left_out_of_lists(recommender) -> None:
     assert given not in ids(again), "what the request says was heard, was"
 
 
+def test_modes_part_what_was_had_from_what_was_not(recommender) -> None:
+    had = heard(recommender, 1)
+    everything, new, again = (
+        recommender.recommend(10, {"mood": 1}, ITEMS, mode=mode)
+        for mode in ("all", "discover", "repeat")
+    )
+    assert set(ids(again)) == had
+    assert set(ids(new)) == {10 * number for number in range(1, ITEMS + 1)} - had
+    # exactly merged: all items of both lists, by score, equals by number
+    both = sorted([*new.items, *again.items], key=lambda item: (-item.score, item.id))
+    assert list(everything.items) == both
+    assert recommender.recommend(10, {"mood": 1}, 5, mode="all").items == tuple(both[:5])
+
+
+def test_an_unknown_mode_is_refused(recommender) -> None:
+    with pytest.raises(
+        RequestError, match=r"no such mode(?s:.)*surprise(?s:.)*all, discover, repeat"
+    ):
+        recommender.recommend(10, mode="surprise")
+    with pytest.raises(RequestError, match="both left out and all there is"):
+        recommender.recommend(10, mode="repeat", exclude_heard=True)
+
+
+def test_an_item_just_heard_is_a_repeat(recommender) -> None:
+    new = recommender.recommend(STRANGER, {"mood": 1}, 3).items[-1].id
+    again = recommender.recommend(STRANGER, {"mood": 1}, history=[new], mode="repeat")
+    assert ids(again) == [new]
+
+
 def test_by_default_lists_are_like_those_that_were_evaluated(recommender) -> None:
     for exclude in (False, True):
         config = planted.config(evaluate__exclude_heard=exclude)
@@ -142,9 +171,14 @@ def test_the_history_given_comes_on_top_of_the_logs(recommender) -> None:
     plain = recommender.recommend(10, {"mood": 0})
     moved = recommender.recommend(10, {"mood": 0}, history=[600, 590, 580])
     assert plain.items != moved.items
-    # the last given is the most recent, and no more are looked at than the model attends to
-    long = recommender.recommend(10, {"mood": 0}, history=[10] * 20 + list(range(20, 100, 10)))
-    assert long == recommender.recommend(10, {"mood": 0}, history=list(range(20, 100, 10)))
+    # the last given is the most recent, and attention sees no more than the last eight; what lies
+    # beyond is still part of the library
+    later = list(range(20, 100, 10))
+    long, short = (
+        recommender.recommend(10, {"mood": 0}, ITEMS, history=given, mode="discover")
+        for given in ([10] * 20 + later, later)
+    )
+    assert long.items == tuple(item for item in short.items if item.id != 10)
 
 
 def test_history_that_the_corpus_lacks_is_reported_and_ignored(recommender) -> None:

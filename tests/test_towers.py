@@ -77,8 +77,11 @@ def test_missing_values_train_their_own_row_only(feature) -> None:
     assert (slope[-1] == 1).all()
 
 
+TRENDS = 3
+
+
 def tower(features=(MOOD,), seed: int = 0) -> QueryTower:
-    made = QueryTower(features, WIDTH, temperature=0.1)
+    made = QueryTower(features, WIDTH, TRENDS, temperature=0.1)
     randomize(made, seed)
     made.log_scale.assign(np.float32(np.log(10)))
     return made
@@ -107,11 +110,11 @@ def embed(made: QueryTower, *inputs, contexts: int | None = None) -> np.ndarray:
     return np.asarray(jax.jit(lambda *given: made(*given, contexts=contexts))(*inputs))
 
 
-def test_queries_are_unit_vectors_by_temperature_and_a_weight_of_popularity() -> None:
+def test_queries_are_unit_vectors_by_temperature_and_weights_of_trends() -> None:
     found = ask(tower(), 5, [[1], [2]])
-    assert found.shape == (2, 1, WIDTH + 1)
+    assert found.shape == (2, 1, WIDTH + TRENDS)
     # exp(log 10) = 1 / 0.1
-    np.testing.assert_allclose(np.linalg.norm(found[..., :-1], axis=-1), 10, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(found[..., :WIDTH], axis=-1), 10, rtol=1e-5)
 
 
 def test_padding_changes_nothing() -> None:
@@ -143,17 +146,17 @@ def test_a_log_without_context_features() -> None:
     made = tower(features=())
     age = np.zeros((3, 2), np.int32)
     found = embed(made, random(0, 3, WIDTH), unit(random(1, 3, 2, WIDTH)), age, {}, {}, contexts=1)
-    assert found.shape == (3, 1, WIDTH + 1)
+    assert found.shape == (3, 1, WIDTH + TRENDS)
     assert np.isfinite(found).all()
 
 
 def test_an_untrained_tower_looks_for_what_the_user_had() -> None:
-    made = QueryTower((MOOD,), WIDTH, temperature=0.1)
+    made = QueryTower((MOOD,), WIDTH, TRENDS, temperature=0.1)
     item = unit(random(5, 1, 1, WIDTH))
     mood = {"mood": np.ones((1, 1), np.int32)}
     age = np.zeros((1, 1), np.int32)
     found = embed(made, np.zeros((1, WIDTH), np.float32), item, age, mood, mood)
-    assert unit(found[0, 0, :-1]) @ item[0, 0] > 0.9
+    assert unit(found[0, 0, :WIDTH]) @ item[0, 0] > 0.9
 
 
 def test_a_candidate_is_its_embedding_plus_the_mean_of_its_values() -> None:
@@ -174,7 +177,9 @@ def test_a_candidate_is_its_embedding_plus_the_mean_of_its_values() -> None:
         own[1] + t[0],  # none
         own[2] + values[3] + t[1],  # speed unknown
     ]
-    np.testing.assert_allclose(np.asarray(found), unit(np.array(expected)), atol=1e-5)
+    # v / sqrt(|v|^2 + 0.1)
+    length = np.sqrt((np.array(expected) ** 2).sum(axis=1, keepdims=True) + 0.1)
+    np.testing.assert_allclose(np.asarray(found), expected / length, atol=1e-5)
 
 
 def test_a_candidate_without_anything_is_no_nan() -> None:

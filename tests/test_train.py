@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -15,12 +16,11 @@ import planted
 from antiphon.batches import Batches
 from antiphon.embedding import read_rows
 from antiphon.errors import ArtifactError, ConfigError, NonFiniteError, NotLearningError
-from antiphon.exact_search import top_k_inner_product
-from antiphon.history import History
 from antiphon.prepared import Prepared
 from antiphon.queries import Queries, queries_of_window
 from antiphon.retrieval import TrainedModel
 from antiphon.train import train, train_model
+from antiphon.trend import Trend
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,7 @@ import jax
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 import planted
+from dataclasses import replace
 from pathlib import Path
 from antiphon.prepared import Prepared
 from antiphon.train import train_model
@@ -179,46 +180,55 @@ def test_the_same_seed_gives_the_same_tables(prepared, tmp_path: Path) -> None:
         assert np.array_equal(a.value, b.value), a.path
 
 
-def test_serving_embeds_as_training_did(prepared, model) -> None:
-    """The saved tower and candidates give the scores of the live model for a training batch."""
+def test_serving_scores_as_training_did(prepared, model) -> None:
+    """What the saved model answers is what the live one's loss is made of, item by item."""
     config = planted.config(
-        model__context_dropout=0.0, model__user_dropout=0.0, train__targets_per_query=1
+        model__context_dropout=0.0,
+        model__user_dropout=0.0,
+        train__targets_per_query=1,
+        train__run_share=0.0,
     )
     live, catalogue, _ = train_model(
         planted.config(), prepared, prepared.events, prepared.item_counts()
     )
-    batch = Batches(
+    batches = Batches(
         prepared.events, catalogue, prepared.schema, config.model, config.train, planted.DAY
-    ).batch(0)
+    )
+    step = batches.steps_per_epoch - 1
+    batch = batches.batch(step)
+    now_s = batches._present.moment_s(step)
     rows = {
         name: read_rows(table.table.value, jnp.asarray(batch["rows"][name]))
         for name, table in live.tables.items()
     }
-    on_device = jax.tree.map(jnp.asarray, batch)
-    vectors = live.candidates(rows, on_device["items"])
-    user = rows["user"][on_device["user"]]
-    live_query = np.asarray(live.queries(user, vectors, on_device, contexts=1))[:, 0]
+    scores = live.scores(rows, jax.tree.map(jnp.asarray, batch))
     items = batch["rows"]["item"]
     queries = Queries(
         user_number=batch["rows"]["user"][batch["user"]].astype(np.int32),
         user_key=np.zeros(64, np.int64),
-        time_s=np.zeros(64, np.int64),
+        time_s=np.full(64, now_s, np.int64),
         context={"mood": batch["context"]["mood"][:, 0]},
     )
-    past = History(
-        np.where(batch["history"]["age"] >= 0, items[batch["history"]["item"]], 0),
-        batch["history"]["age"],
-        batch["history"]["context"],
+    trend = Trend.as_of(prepared.events.before(now_s), 61, [43_200.0, 172_800.0, 691_200.0], now_s)
+    then = np.concatenate(
+        [model.candidates[:, :16], trend.at(np.arange(61, dtype=np.int32), now_s)], axis=1
     )
-    served = model.embed(queries, past)
-    np.testing.assert_allclose(served, live_query, rtol=1e-4, atol=1e-4)
-    everything, scores = top_k_inner_product(served, model.candidates, 5)
+    served = replace(model, candidates=then)
+    found, answered = served.rank(queries, 60, exclude_heard=False)
+    assert (np.sort(found, axis=1) == np.arange(1, 61)).all()
+    by_item = np.zeros((64, 61), np.float32)
+    np.put_along_axis(by_item, found, answered, axis=1)
+    positive = items[batch["positive"]][:, 0]
+    close = {"rtol": 2e-3, "atol": 2e-3}
+    np.testing.assert_allclose(scores.positive[:, 0], by_item[np.arange(64), positive], **close)
+    had = np.isfinite(batch["own"]["log_expected_count"])
+    own = np.concatenate([batch["history"]["item"], batch["own"]["older"]], axis=1)
+    query, place = np.nonzero(had)
     np.testing.assert_allclose(
-        np.take_along_axis(live_query @ np.asarray(model.candidates).T, everything, 1),
-        scores,
-        rtol=1e-3,
-        atol=1e-3,
+        np.asarray(scores.own)[query, 0, place], by_item[query, items[own[query, place]]], **close
     )
+    assert len(query) > 300
+    assert (batch["own"]["plays"]["count"][:, -1] > 0).any(), "a target heard before"
 
 
 def test_a_model_of_another_log_is_refused(model, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
-"""Arrays -> training batches: shuffled, of fixed shapes, a pure function of (seed, step).
+"""Arrays -> training batches: of fixed shapes, a pure function of (seed, step).
 
-A training query is asked the way evaluation and serving ask: a user at a moment, whose history ends
-there, and what they played in the `horizon` that follows. One history serves several targets, each
-under its own context, so that gathering and attending to it is paid once.
+A training query is asked the way evaluation and serving ask: at a moment, of a user whose history
+ends there, about what they play in the `horizon` that follows. A batch has one moment, so that what
+is popular just then is known to all of its queries; from step to step moments move through the
+log, and each epoch begins anew. One history serves several targets, each under
+its own context, so that gathering and attending to it is paid once.
 
 Every id of a batch is an index into the batch's own short list of table rows, each row once: a
 step reads and writes just those rows.
@@ -10,28 +12,50 @@ step reads and writes just those rows.
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, Shaped
+from jaxtyping import Float32, Int32, Int64, Shaped, UInt8
 
 from antiphon.catalogue import Catalogue
-from antiphon.history import gather_history
+from antiphon.history import History, gather_history
+from antiphon.library import Library
+from antiphon.own_negatives import OwnNegatives, draw_own_negatives
 from antiphon.prepared import Events
+from antiphon.present import Present
 from antiphon.rows import ItemInputs, RowFinder
 from antiphon.schema import Schema, missing_value
 from antiphon.sections import ModelSection, TrainSection
-from antiphon.shuffle import shuffled
 
-__all__ = ["Batch", "Batches", "prefetch"]
+__all__ = ["Batch", "Batches"]
 
 Batch = dict[str, Any]
+
+TRIALS = 16
+"""Steps tried, spread over an epoch, to learn how many rows a batch touches."""
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A moment, who asks then, and all items that come into it, with their places in `rows`."""
+
+    now_s: int
+    users: Int64[np.ndarray, " queries"]
+    end: Int64[np.ndarray, " queries"]
+    targets: Int64[np.ndarray, "queries targets"]
+    history: History
+    own: OwnNegatives | None
+    positive: Int32[np.ndarray, "queries targets"]
+    negative: Int32[np.ndarray, " negatives"]
+    rows: Int32[np.ndarray, " distinct"]
+    items: Mapping[str, Shaped[np.ndarray, "distinct ..."]]
+    value_rows: Mapping[str, Int32[np.ndarray, " values"]]
+    positive_at: Int32[np.ndarray, "queries targets"]
+    negative_at: Int32[np.ndarray, " negatives"]
+    history_at: Int32[np.ndarray, "queries length"]
+    older_at: Int32[np.ndarray, "queries older"]
 
 
 @dataclass
@@ -52,85 +76,119 @@ class Batches:
     devices: int = 1
 
     def __post_init__(self) -> None:
-        lengths = self.events.ends - self.events.starts
-        self._first = np.concatenate([[0], np.cumsum(lengths)])
-        self.count = int(self._first[-1])
         targets = self.train.targets_per_query
         self.queries = self.train.global_batch_size // targets
+        self._present = Present(
+            self.events,
+            self.catalogue.rows,
+            self.horizon_s,
+            self.steps_per_epoch,
+            self.model.trend_half_lives,
+        )
+        self._library = Library.of(self.events) if self.model.repeats else None
         # the one array as long as the catalogue: what negatives are drawn by
         steps = self.catalogue.counts.astype(np.float64)
         steps[steps > 0] **= self.train.negative_power
         self._negative_steps = np.cumsum(steps, out=steps)
-        items = self.queries * (self.model.history_length + targets) + self.train.sampled_negatives
+        drawn = self.train.library_negatives if self.model.repeats else 0
+        owned = self.model.history_length + drawn
+        items = self.queries * (owned + targets) + self.train.sampled_negatives
         self._items = RowFinder(self.catalogue.rows, items, self.devices)
         self._users = RowFinder(self.schema.user_count + 1, self.queries, self.devices)
         self._inputs = ItemInputs(self.catalogue, self._items.capacity, self.devices)
+        # batches share most of what they touch: room for all of it would be mostly empty
+        for trial in range(TRIALS):
+            self._touched((trial + 1) * self.steps_per_epoch // TRIALS - 1)
+        self._items.shrink()
+        self._inputs.shrink()
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps in which as many positives are seen as there are."""
-        return max(1, round(self.count / self.train.global_batch_size))
+        return max(1, round(self.events.count / self.train.global_batch_size))
 
     def batch(self, step: int) -> Batch:
         """The batch of one step; see `towers.py` for how each part is read."""
-        rng = np.random.Generator(np.random.Philox(key=[self.train.seed, step]))
-        users, cut_s, targets = self._sample(step, rng)
-        history = gather_history(self.events, users, cut_s, cut_s, self.model.history_length)
-        positive = self.events.item_number[targets]
-        negative = self._sample_negatives(rng)
-        rows, places = self._items.find(
-            np.concatenate([positive.ravel(), negative, history.item_number.ravel()])
-        )
-        positive_at, negative_at, history_at = np.split(
-            places, np.cumsum([positive.size, negative.size])
-        )
-        candidates = np.concatenate([positive.ravel(), negative])
-        log_count = self._log_expected_count(candidates)
-        known = np.where(rng.random(len(users)) < self.model.user_dropout, 0, users)
+        drawn, rng = self._touched(step)
+        self._present.advance_to(step)
+        known = np.where(rng.random(self.queries) < self.model.user_dropout, 0, drawn.users)
         user_rows, user_at = self._users.find(known.astype(np.int32))
-        items, value_rows = self._inputs.of(rows)
+        inside = np.where(drawn.rows < self.catalogue.rows, drawn.rows, 0)
+        trend = self._present.trend.at(inside, drawn.now_s)
         return {
-            "rows": {"user": user_rows, "item": rows, **value_rows},
+            "rows": {"user": user_rows, "item": drawn.rows, **drawn.value_rows},
             "user": user_at,
-            "items": items,
+            "items": {**drawn.items, "trend": trend},
             "history": {
-                "item": history_at.reshape(history.item_number.shape),
-                "age": history.age_bucket,
-                "context": dict(history.context),
+                "item": np.maximum(drawn.history_at, 0),
+                "age": np.where(drawn.history_at < 0, -1, drawn.history.age_bucket),
+                "context": dict(drawn.history.context),
             },
-            "context": self._contexts(targets, rng),
-            "positive": positive_at.reshape(positive.shape),
-            "negative": negative_at,
-            "log_expected_count": log_count,
-            "chance": self._chance(positive, log_count, candidates),
+            "own": _own(drawn, drawn.own) if drawn.own else {},
+            "context": self._contexts(drawn.targets, rng),
+            "positive": drawn.positive_at,
+            "negative": drawn.negative_at,
+            "log_expected_count": self._log_expected_count(
+                np.concatenate([drawn.positive.ravel(), drawn.negative])
+            ),
+            "left_out": self._heard(drawn),
         }
 
+    def _touched(self, step: int) -> tuple[_Drawn, np.random.Generator]:
+        """What a step asks about, and which rows that touches."""
+        rng = np.random.Generator(np.random.Philox(key=[self.train.seed, step]))
+        now_s = self._present.moment_s(step)
+        users, asked_s, targets = self._sample(now_s, rng)
+        end = self.events.first_at(users, asked_s)
+        history = gather_history(self.events, users, asked_s, asked_s, self.model.history_length)
+        own = None
+        if self._library:
+            lengths = self.model.history_length, self.train.library_negatives
+            own = draw_own_negatives(self._library, users, end, targets, asked_s, lengths, rng)
+        positive = self.events.item_number[targets]
+        negative = self._sample_negatives(rng)
+        older = own.older if own else np.zeros((self.queries, 0), np.int32)
+        parts = (positive, negative, history.item_number, older)
+        rows, places = self._items.find(np.concatenate([part.ravel() for part in parts]))
+        at = np.split(places, np.cumsum([part.size for part in parts[:-1]]))
+        items, value_rows = self._inputs.of(rows)
+        drawn = _Drawn(
+            now_s,
+            *(users, end, targets, history, own, positive, negative, rows, items, value_rows),
+            *(place.reshape(part.shape) for place, part in zip(at, parts, strict=True)),
+        )
+        return drawn, rng
+
     def _sample(
-        self, step: int, rng: np.random.Generator
+        self, now_s: int, rng: np.random.Generator
     ) -> tuple[
         Int64[np.ndarray, " queries"],
         Int64[np.ndarray, " queries"],
         Int64[np.ndarray, "queries targets"],
     ]:
-        """Users, the moment each history ends, and the rows of the targets that follow."""
-        wanted = step * self.queries + np.arange(self.queries)
-        rounds = wanted // self.count
-        anchor = np.empty(self.queries, np.int64)
-        for epoch in np.unique(rounds):
-            chosen = rounds == epoch
-            seed = self.train.seed * 1_000_003 + int(epoch)
-            anchor[chosen] = shuffled(wanted[chosen] % self.count, self.count, seed)
-        users = np.asarray(np.searchsorted(self._first, anchor, side="right") - 1)
-        row = self.events.starts[users] + anchor - self._first[users]
-        delay = rng.random(self.queries) * self.horizon_s
-        cut_s = np.asarray(self.events.timestamp_s[row]) - delay.astype(np.int64)
-        first = self.events.first_at(users, cut_s)
-        last = self.events.first_at(users, cut_s + max(self.horizon_s, 1))
+        """Users, when each history ends, and the rows of the targets that follow.
+
+        Most queries are asked at the moment, about any of the user's events in the window. The
+        others are asked later, just before a run of successive events: there is more to learn
+        from a history that what was played next belongs to. Either way all events of a user's
+        window are equally often targets.
+        """
+        rows = self._present.sample_window(now_s, self.queries, rng)
+        users = np.searchsorted(self.events.starts, rows, side="right") - 1
+        first = self.events.first_at(users, np.full(len(users), now_s, np.int64))
+        horizon_s = max(self.horizon_s, 1)
+        last = self.events.first_at(users, np.full(len(users), now_s + horizon_s, np.int64))
         number = self.train.targets_per_query
+        span = (last - first)[:, None]
         # stratified, so that a window with enough events gives no event twice
         place = (np.arange(number) + rng.random((self.queries, number))) / number
-        targets = first[:, None] + (place * (last - first)[:, None]).astype(np.int64)
-        return np.asarray(users), cut_s, targets
+        begin = (rng.random((self.queries, 1)) * span).astype(np.int64)
+        run = (begin + np.arange(number)) % span
+        in_run = rng.random((self.queries, 1)) < self.train.run_share
+        targets = first[:, None] + np.where(in_run, run, (place * span).astype(np.int64))
+        later = (in_run & (begin + number <= span))[:, 0]
+        asked_s = np.where(later, self.events.timestamp_s[targets[:, 0]], now_s)
+        return np.asarray(users), asked_s, targets
 
     def _sample_negatives(self, rng: np.random.Generator) -> Int32[np.ndarray, " negatives"]:
         steps = self._negative_steps
@@ -144,25 +202,20 @@ class Batches:
         counts = self.catalogue.counts[candidates].astype(np.float64)
         in_batch = (self.queries - 1) * self.train.targets_per_query
         powered = counts**self.train.negative_power / self._negative_steps[-1]
-        expected = in_batch * counts / self.count + self.train.sampled_negatives * powered
+        share = self._present.window_share(candidates)
+        expected = in_batch * share + self.train.sampled_negatives * powered
         return np.asarray(np.log(expected), np.float32)
 
-    def _chance(
-        self,
-        positive: Int32[np.ndarray, "queries targets"],
-        log_count: Float32[np.ndarray, " candidates"],
-        candidates: Int32[np.ndarray, " candidates"],
-    ) -> Float32[np.ndarray, "queries targets"]:
-        """The loss of each example if every candidate had the same score."""
-        weight = np.exp(-log_count.astype(np.float64))
-        distinct, place = np.unique(candidates, return_inverse=True)
-        of_item = np.bincount(place, weight, minlength=len(distinct))
-        same_item = of_item[place[: positive.size]].reshape(positive.shape)
-        own = weight[: positive.size].reshape(positive.shape)
-        other = positive[:, :, None] != positive[:, None, :]
-        same_query = (other * own[:, None, :]).sum(axis=2)
-        negatives = np.maximum(weight.sum() - same_item - same_query, 0)
-        return np.asarray(np.log1p(negatives), np.float32)
+    def _heard(self, drawn: _Drawn) -> UInt8[np.ndarray, "queries candidates_by_8"]:
+        """Bits: which candidates a query's user has had before, wherever in their library."""
+        starts = self.events.starts[drawn.users]
+        lengths = drawn.end - starts if drawn.own else np.zeros(self.queries, np.int64)
+        rows = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+        at = self._items.where(self.events.item_number[rows])
+        heard = np.zeros((self.queries, self._items.capacity), bool)
+        heard[np.repeat(np.arange(self.queries), lengths)[at >= 0], at[at >= 0]] = True
+        candidates = np.concatenate([drawn.positive_at.ravel(), drawn.negative_at])
+        return np.packbits(heard[:, candidates], axis=1, bitorder="little")
 
     def _contexts(
         self, targets: Int64[np.ndarray, "queries targets"], rng: np.random.Generator
@@ -175,42 +228,11 @@ class Batches:
         return contexts
 
 
-def prefetch(make: Callable[[int], Batch], first_step: int, last_step: int) -> Iterator[Batch]:
-    """Yield what `make` gives for steps `first_step` to `last_step - 1`, made ahead in a thread.
-
-    An error in the thread is raised here.
-    """
-    ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=3)
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            for step in range(first_step, last_step):
-                _put(make(step))
-                if stop.is_set():
-                    return
-        except BaseException as error:
-            _put(error)
-
-    def _put(item: Batch | BaseException) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put(item, timeout=0.2)
-                return
-
-    # Between two steps the trainer needs the interpreter for a moment only; with Python's usual
-    # 5 ms it would wait for the thread that makes batches, and the devices for both.
-    interval_s = sys.getswitchinterval()
-    sys.setswitchinterval(2e-4)
-    thread = threading.Thread(target=work, name="batches", daemon=True)
-    thread.start()
-    try:
-        for _ in range(first_step, last_step):
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
-        sys.setswitchinterval(interval_s)
+def _own(drawn: _Drawn, own: OwnNegatives) -> dict[str, Any]:
+    """What a query's user has had before; what found no room is as if it weren't there."""
+    there = np.concatenate([drawn.history_at, drawn.older_at], axis=1) >= 0
+    return {
+        "older": np.maximum(drawn.older_at, 0),
+        "log_expected_count": np.where(there, own.log_expected_count, np.float32(np.inf)),
+        "plays": own.plays,
+    }

@@ -136,11 +136,18 @@ def recommend(
         list[str] | None,
         typer.Option(help="Id of an item the user had, most recent last; may be repeated."),
     ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="all items; discover: only those the user hasn't had; repeat: only those they "
+            "have. By default as the run was evaluated.",
+        ),
+    ] = None,
     exclude_heard: Annotated[
         bool | None,
         typer.Option(
             "--exclude-heard/--include-heard",
-            help="Leave out what the user had; by default as the run was evaluated.",
+            help="The same as --mode discover, or all.",
         ),
     ] = None,
     as_json: Json = False,
@@ -152,7 +159,9 @@ def recommend(
     asked = [parse_context(text) for text in context or [""]]
     recommender = Recommender.load(run)
     answers = [
-        recommender.recommend(user, one, k, history=history or (), exclude_heard=exclude_heard)
+        recommender.recommend(
+            user, one, k, history=history or (), mode=mode, exclude_heard=exclude_heard
+        )
         for one in asked
     ]
     if as_json:

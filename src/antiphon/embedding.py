@@ -14,14 +14,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int32
 
-__all__ = ["INITIAL_ACCUMULATOR", "adagrad_rows", "initial_table", "read_rows"]
+__all__ = ["INITIAL_ACCUMULATOR", "LENGTH", "adagrad_rows", "initial_table", "read_rows"]
 
 INITIAL_ACCUMULATOR = 0.1
 CHUNK_ROWS = 65_536
+LENGTH = 0.05
+"""Of a row before training, about; what is played seldom stays close to nothing in particular."""
 
 
 def initial_table(rows: int, width: int, seed: int) -> Float32[Array, "rows width"]:
-    """Normal values of deviation 1/sqrt(width), so that a row has about unit length.
+    """Normal values of deviation `LENGTH` / sqrt(width).
 
     Filled in chunks into one buffer on the device: an initialiser that makes the whole table at
     once holds it several times over.
@@ -41,7 +43,7 @@ def _fill(
     table: Float32[Array, "rows width"], key: Array, at: Int32[Array, ""] | int, chunk: int
 ) -> Float32[Array, "rows width"]:
     width = table.shape[1]
-    values = jax.random.normal(key, (chunk, width), jnp.float32) / jnp.float32(width**0.5)
+    values = jax.random.normal(key, (chunk, width), jnp.float32) * jnp.float32(LENGTH / width**0.5)
     return jax.lax.dynamic_update_slice(table, values, (at, 0))
 
 

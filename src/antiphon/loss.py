@@ -11,6 +11,9 @@ certainty and not by sampling, so it is not corrected; its gradient is then that
 2507.09331. Negatives equal to the positive (accidental hits) and the other positives of the same
 query are left out: their logits are minus infinity.
 
+What a user has had before is scored otherwise (see `repeat_term`), so it is no shared negative of
+theirs either: such items join the query's own negatives, whose logits are given.
+
 Logits are made tile by tile, some hundreds of queries at a time, so that they stay in cache and are
 never all in memory. What comes back to a sum is one number, so the gradient can be made in the
 same pass, from the same product, and scaled by that number later.
@@ -19,94 +22,123 @@ same pass, from the same product, and scaled by that number later.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int32
+from jaxtyping import Array, Float, Int32, UInt8
 
-__all__ = ["TILE", "sampled_softmax"]
+__all__ = ["TILE", "Shared", "sampled_softmax"]
 
 TILE = 512
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(6,))
-def sampled_softmax(
-    query: Float[Array, "queries width"],
-    candidate: Float[Array, "candidates width"],
-    log_count: Float[Array, " candidates"],
-    positive: Int32[Array, " queries"],
-    item: Int32[Array, " candidates"],
-    group: Int32[Array, " queries"],
-    tile: int = TILE,
-) -> Float[Array, ""]:
-    """The sum of the losses of all queries, in nats.
+class Shared(NamedTuple):
+    """Which candidate is whose, and how often each was to be expected.
 
-    Args:
-        query: query embeddings, the temperature already in them.
-        candidate: candidate embeddings; the first ones are the queries' positives, in order.
+    Attributes:
         log_count: natural logarithm of each candidate's expected count.
         positive: the item of each query's positive.
         item: the item of each candidate.
         group: the queries of one group (one user at one moment) are no negatives for each other.
+        left_out: bits, little-endian: which candidates are no negatives of a group; groups are
+            numbered from 0.
+        own_log_count: as `log_count`, of the negatives that only one query has; inf for none.
+    """
+
+    log_count: Float[Array, " candidates"]
+    positive: Int32[Array, " queries"]
+    item: Int32[Array, " candidates"]
+    group: Int32[Array, " queries"]
+    left_out: UInt8[Array, "groups candidates_by_8"]
+    own_log_count: Float[Array, "queries own"]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(5,))
+def sampled_softmax(
+    query: Float[Array, "queries width"],
+    candidate: Float[Array, "candidates width"],
+    bonus: Float[Array, " queries"],
+    own: Float[Array, "queries own"],
+    shared: Shared,
+    tile: int = TILE,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The sum of the losses of all queries, in nats, and the same if all scores were equal.
+
+    Args:
+        query: query embeddings, the temperature already in them.
+        candidate: candidate embeddings; the first ones are the queries' positives, in order.
+        bonus: what the score of each query's positive is above the product of embeddings.
+        own: scores of the negatives that only one query has.
+        shared: see `Shared`.
         tile: how many queries' logits exist at once, at most.
 
     Returns:
-        The sum; gradients flow to `query` and `candidate`.
+        The sum, whose gradients flow to `query`, `candidate`, `bonus` and `own`; and what the sum
+        would be with all scores 0, which has none.
     """
-    return _forward(query, candidate, log_count, positive, item, group, tile)[0]
+    return _forward(query, candidate, bonus, own, shared, tile)[0]
 
 
 def _forward(
     query: Float[Array, "queries width"],
     candidate: Float[Array, "candidates width"],
-    log_count: Float[Array, " candidates"],
-    positive: Int32[Array, " queries"],
-    item: Int32[Array, " candidates"],
-    group: Int32[Array, " queries"],
+    bonus: Float[Array, " queries"],
+    own: Float[Array, "queries own"],
+    shared: Shared,
     tile: int,
-) -> tuple[Float[Array, ""], tuple[Array, Array]]:
+) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
     queries, width = query.shape
     # XLA's products are nearly twice as slow where the inner size is odd
     query, candidate = (jnp.pad(x, ((0, 0), (0, width % 2))) for x in (query, candidate))
-    own = candidate[:queries]
-    candidate_group = jnp.full(len(candidate), -1, group.dtype).at[:queries].set(group)
     # the tile is the right side of every product: transposing it would cost more than the product
     transposed = candidate.T
+    places = jnp.arange(len(candidate), dtype=jnp.int32)
+    group = jnp.full(len(candidate), -1, shared.group.dtype).at[:queries].set(shared.group)
+    evenly = jnp.exp(-shared.log_count)
 
-    def one_tile(carry: tuple[Array, Array], rows: tuple[Array, ...]) -> tuple[Any, Any]:
-        loss, d_transposed = carry
-        q, own, positive, group = rows
-        logits = q @ transposed - log_count
-        hit = (item == positive[:, None]) | (candidate_group == group[:, None])
-        logits = jnp.where(hit, -jnp.inf, logits)
-        score = jnp.sum(q * own, axis=1)
+    def one_tile(carry: tuple[Array, ...], rows: tuple[Array, ...]) -> tuple[Any, Any]:
+        loss, chance, d_transposed = carry
+        q, target, bonus, own, own_log_count, positive, owner = rows
+        own = own - own_log_count
+        bits = shared.left_out[owner][:, places // 8] >> (places % 8).astype(jnp.uint8)
+        out = (shared.item == positive[:, None]) | (group == owner[:, None]) | (bits & 1 == 1)
+        logits = jnp.where(out, -jnp.inf, q @ transposed - shared.log_count)
+        score = jnp.sum(q * target, axis=1) + bonus
         top = jnp.maximum(jnp.max(logits, axis=1), score)
-        weight = jnp.exp(logits - top[:, None])
-        total = jnp.sum(weight, axis=1) + jnp.exp(score - top)
+        top = jnp.maximum(jnp.max(own, axis=1, initial=-jnp.inf), top)
+        weight, own_weight = jnp.exp(logits - top[:, None]), jnp.exp(own - top[:, None])
+        total = jnp.sum(weight, axis=1) + jnp.sum(own_weight, axis=1) + jnp.exp(score - top)
         share = 1 / total[:, None]
-        surprise = (jnp.exp(score - top) / total - 1)[:, None]
-        d_query = (weight @ candidate) * share + surprise * own
+        surprise = jnp.exp(score - top) / total - 1
+        d_query = (weight @ candidate) * share + surprise[:, None] * target
         d_transposed = d_transposed + (q * share).T @ weight
         loss = loss + jnp.sum(top + jnp.log(total) - score)
-        return (loss, d_transposed), (d_query, surprise * q)
+        even = jnp.sum(jnp.where(out, 0.0, evenly), axis=1)
+        chance = chance + jnp.sum(jnp.log1p(even + jnp.sum(jnp.exp(-own_log_count), axis=1)))
+        gradients = d_query, surprise[:, None] * q, surprise, own_weight * share
+        return (loss, chance, d_transposed), gradients
 
     tiles = _tile_count(queries, tile)
-    start = (jnp.zeros((), query.dtype), jnp.zeros_like(transposed))
-    (loss, d_transposed), (d_query, d_own) = jax.lax.scan(
-        one_tile, start, tuple(_split(x, tiles) for x in (query, own, positive, group))
+    zero = jnp.zeros((), query.dtype)
+    rows = (
+        *(query, candidate[:queries], bonus, own),
+        *(shared.own_log_count, shared.positive, shared.group),
     )
-    d_candidate = d_transposed.T.at[:queries].add(_join(d_own))
-    return loss, (_join(d_query)[:, :width], d_candidate[:, :width])
+    (loss, chance, d_transposed), gradients = jax.lax.scan(
+        one_tile, (zero, zero, jnp.zeros_like(transposed)), tuple(_split(x, tiles) for x in rows)
+    )
+    d_query, d_target, d_bonus, d_own = (_join(x) for x in gradients)
+    d_candidate = d_transposed.T.at[:queries].add(d_target)
+    return (loss, chance), (d_query[:, :width], d_candidate[:, :width], d_bonus, d_own)
 
 
 def _backward(
     tile: int,  # noqa: ARG001
-    gradients: tuple[Array, Array],
-    scale: Float[Array, ""],
+    gradients: tuple[Array, ...],
+    scales: tuple[Float[Array, ""], Float[Array, ""]],
 ) -> tuple[Array | None, ...]:
-    d_query, d_candidate = gradients
-    return scale * d_query, scale * d_candidate, None, None, None, None
+    return *(scales[0] * gradient for gradient in gradients), None
 
 
 sampled_softmax.defvjp(_forward, _backward)
@@ -119,9 +151,9 @@ def _tile_count(queries: int, tile: int) -> int:
 
 def _split(rows: Float[Array, "..."] | Int32[Array, "..."], tiles: int) -> Array:
     """Every tile takes every `tiles`-th row: rows sharded over devices then stay where they are."""
-    return jnp.swapaxes(rows.reshape(-1, tiles, *rows.shape[1:]), 0, 1)
+    return jnp.swapaxes(rows.reshape(len(rows) // tiles, tiles, *rows.shape[1:]), 0, 1)
 
 
 def _join(rows: Float[Array, "..."]) -> Array:
     swapped = jnp.swapaxes(rows, 0, 1)
-    return swapped.reshape(-1, *swapped.shape[2:])
+    return swapped.reshape(len(swapped) * swapped.shape[1], *swapped.shape[2:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,8 @@ from jaxtyping import Array, Float32, Int32, Shaped
 
 from antiphon.batches import Batch
 from antiphon.embedding import INITIAL_ACCUMULATOR, adagrad_rows, initial_table, read_rows
-from antiphon.loss import sampled_softmax
+from antiphon.loss import Shared, sampled_softmax
+from antiphon.repeat_term import RepeatTerm
 from antiphon.schema import FittedCategorical, Schema
 from antiphon.sections import ModelSection, TrainSection
 from antiphon.towers import CandidateTower, QueryTower
@@ -40,6 +41,34 @@ class EmbeddingTable(keras.layers.Layer):
         self.built = True
 
 
+class Scores(NamedTuple):
+    """Of a batch of q queries under t contexts each; items are places in the batch's rows.
+
+    Attributes:
+        query: query embeddings.
+        candidate: embeddings of the shared candidates; the first q * t are the positives.
+        bonus: the repeat term of each positive; 0 for what wasn't heard before.
+        own: scores of what each query's user has had before.
+        own_item: the items of `own`.
+        own_log_count: logarithm of the expected count of each; inf for none.
+        item: the items of `candidate`.
+    """
+
+    query: Float32[Array, "q t width_and_trend"]
+    candidate: Float32[Array, "candidates width_and_trend"]
+    bonus: Float32[Array, "q t"]
+    own: Float32[Array, "q t own"]
+    own_item: Int32[Array, "q own"]
+    own_log_count: Float32[Array, "q own"]
+    item: Int32[Array, " candidates"]
+
+    @property
+    def positive(self) -> Float32[Array, "q t"]:
+        """The scores of the positives."""
+        target = self.candidate[: self.bonus.size].reshape(*self.bonus.shape, -1)
+        return jnp.einsum("qtw,qtw->qt", self.query, target) + self.bonus
+
+
 class TwoTower(keras.Model):
     """A query tower and a candidate tower over embedding tables.
 
@@ -58,8 +87,10 @@ class TwoTower(keras.Model):
             name: EmbeddingTable(name, rows, model.width, train.seed + number)
             for number, (name, rows) in enumerate(sizes.items())
         }
-        self.query_tower = QueryTower(schema.context, model.width, model.temperature)
+        trends = len(model.trend_half_lives) + 1
+        self.query_tower = QueryTower(schema.context, model.width, trends, model.temperature)
         self.candidate_tower = CandidateTower(schema.item, model.width)
+        self.repeat_term = RepeatTerm(self.query_tower.context) if model.repeats else None
         self.compile(optimizer=keras.optimizers.Adam(train.dense_learning_rate))
         self.optimizer.build(self.trainable_variables)
         self.built = True
@@ -73,43 +104,74 @@ class TwoTower(keras.Model):
         value_rows = {name: rows[f"item.{name}"] for name in self.candidate_tower.tabled}
         return self.candidate_tower(rows["item"], value_rows, items)
 
-    def queries(
-        self,
-        user: Float32[Array, "queries width"],
-        vectors: Float32[Array, "items width"],
-        batch: Mapping[str, Any],
-        contexts: int,
-    ) -> Float32[Array, "queries contexts width_and_one"]:
-        """Query embeddings; `vectors` are what `history.item` of the batch points into."""
-        history = batch["history"]
-        return self.query_tower(
-            user,
-            _rows(vectors, history["item"]),
+    def scores(self, rows: Mapping[str, Float32[Array, "rows width"]], batch: Batch) -> Scores:
+        """What the loss is made of, by the table rows that a batch touches."""
+        vectors, trend = self.candidates(rows, batch["items"]), batch["items"]["trend"]
+        positive, history = batch["positive"], batch["history"]
+        queries, targets = positive.shape
+        heard = history["item"]
+        if self.repeat_term:
+            heard = jnp.concatenate([heard, batch["own"]["older"]], axis=1)
+        shared = jnp.concatenate([positive.reshape(-1), batch["negative"]])
+        # one gather, so that there is one scatter on the way back
+        taken = _rows(vectors, jnp.concatenate([heard.reshape(-1), shared]))
+        heard_vectors = taken[: heard.size].reshape(*heard.shape, -1)
+        candidate = jnp.concatenate([taken[heard.size :], _rows(trend, shared)], axis=1)
+        query = self.query_tower(
+            _rows(rows["user"], batch["user"]),
+            heard_vectors[:, : history["item"].shape[1]],
             history["age"],
             history["context"],
             batch["context"],
-            contexts=contexts,
+            contexts=targets,
+        )
+        scores = Scores(
+            query=query,
+            candidate=candidate,
+            bonus=jnp.zeros((queries, targets)),
+            own=jnp.zeros((queries, targets, 0)),
+            own_item=heard[:, :0],
+            own_log_count=jnp.zeros((queries, 0)),
+            item=shared,
+        )
+        if not self.repeat_term:
+            return scores
+        asked = self.query_tower.context(batch["context"], shape=(queries, targets))
+        again = self.repeat_term(asked, batch["own"]["plays"])
+        width = vectors.shape[1]
+        own = jnp.einsum("qtw,qlw->qtl", query[..., :width], heard_vectors)
+        own = own + jnp.einsum("qtw,qlw->qtl", query[..., width:], _rows(trend, heard))
+        bonus = jnp.diagonal(again[..., heard.shape[1] :], axis1=1, axis2=2)
+        heard_before = batch["own"]["plays"]["count"][:, heard.shape[1] :] > 0
+        return scores._replace(
+            bonus=jnp.where(heard_before, bonus, 0.0),
+            own=own + again[..., : heard.shape[1]],
+            own_item=heard,
+            own_log_count=batch["own"]["log_expected_count"],
         )
 
     def call(
         self, rows: Mapping[str, Float32[Array, "rows width"]], batch: Batch
-    ) -> Float32[Array, ""]:
-        """The summed loss of a batch, as a function of the table rows it touches."""
-        vectors = self.candidates(rows, batch["items"])
-        positive, negative = batch["positive"], batch["negative"]
-        user = _rows(rows["user"], batch["user"])
-        query = self.queries(user, vectors, batch, positive.shape[1])
-        examples = positive.size
-        item = jnp.concatenate([positive.reshape(examples), negative])
-        popularity = batch["items"]["log_popularity"][:, None]
-        candidate = _rows(jnp.concatenate([vectors, popularity], axis=1), item)
+    ) -> tuple[Float32[Array, ""], Float32[Array, ""]]:
+        """The summed loss of a batch, and of chance."""
+        scores = self.scores(rows, batch)
+        queries, targets = batch["positive"].shape
+        examples = queries * targets
+        accidental = scores.own_item[:, None] == batch["positive"][..., None]
+        own_log_count = jnp.where(accidental, jnp.inf, scores.own_log_count[:, None])
         return sampled_softmax(
-            query.reshape(examples, query.shape[-1]),
-            candidate,
-            batch["log_expected_count"],
-            item[:examples],
-            item,
-            jnp.repeat(jnp.arange(len(positive), dtype=jnp.int32), positive.shape[1]),
+            scores.query.reshape(examples, scores.query.shape[-1]),
+            scores.candidate,
+            scores.bonus.reshape(examples),
+            scores.own.reshape(examples, scores.own.shape[-1]),
+            Shared(
+                log_count=batch["log_expected_count"],
+                positive=scores.item[:examples],
+                item=scores.item,
+                group=jnp.repeat(jnp.arange(queries, dtype=jnp.int32), targets),
+                left_out=batch["left_out"],
+                own_log_count=own_log_count.reshape(examples, scores.own.shape[-1]),
+            ),
         )
 
     def train_step(
@@ -128,13 +190,15 @@ class TwoTower(keras.Model):
             for name, (table, _) in at.items()
         }
 
-        def summed_loss(trainable: list[Array], rows: dict[str, Array]) -> Float32[Array, ""]:
-            loss, _ = self.stateless_call(trainable, non_trainable, rows, batch)
-            return loss
+        def summed_loss(
+            trainable: list[Array], rows: dict[str, Array]
+        ) -> tuple[Float32[Array, ""], Float32[Array, ""]]:
+            (loss, chance), _ = self.stateless_call(trainable, non_trainable, rows, batch)
+            return loss, chance
 
-        loss, (dense_gradients, row_gradients) = jax.value_and_grad(summed_loss, argnums=(0, 1))(
-            trainable, rows
-        )
+        (loss, chance), (dense_gradients, row_gradients) = jax.value_and_grad(
+            summed_loss, argnums=(0, 1), has_aux=True
+        )(trainable, rows)
         examples = batch["positive"].size
         trainable, optimizer_variables = self.optimizer.stateless_apply(
             optimizer_variables, [g / examples for g in dense_gradients], trainable
@@ -149,7 +213,7 @@ class TwoTower(keras.Model):
                 row_gradients[name],
                 self.table_learning_rate,
             )
-        logs = {"loss": loss / examples, "chance": jnp.mean(batch["chance"])}
+        logs = {"loss": loss / examples, "chance": chance / examples}
         return logs, (trainable, non_trainable, optimizer_variables, metrics_variables)
 
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from antiphon.encode import encode_request
 from antiphon.errors import RequestError
-from antiphon.exclusions import Exclusions
-from antiphon.history import History, gather_history
+from antiphon.library import Library
+from antiphon.prepared import Events
 from antiphon.queries import Queries
-from antiphon.retrieval import TrainedModel
+from antiphon.retrieval import MODES, Mode, TrainedModel
 from antiphon.schema import FittedCategorical
 from antiphon.vocabulary import Vocabulary
 
@@ -78,6 +78,7 @@ class Recommender:
         k: int = 10,
         *,
         history: Sequence[int | str] = (),
+        mode: str | None = None,
         exclude_heard: bool | None = None,
     ) -> Answer:
         """The best items for a user at this moment.
@@ -87,29 +88,29 @@ class Recommender:
             context: values by feature name; what is left out is unknown.
             k: how many items, at most `MAX_K`.
             history: further items the user had, most recent last, on top of the log's.
-            exclude_heard: leave out what the user had; by default as the run was evaluated.
+            mode: all items, or "discover", only those the user hasn't had before, or "repeat",
+                only those they have; by default as the run was evaluated.
+            exclude_heard: true is another name for "discover", false for "all".
 
         Raises:
-            RequestError: k is out of range, or the context has an unknown feature or value.
+            RequestError: k or the mode is out of range, or the context has an unknown feature or
+                value.
         """
         if not 1 <= k <= MAX_K:
             raise RequestError(
                 "k is out of range", received=k, allowed=f"a whole number from 1 to {MAX_K}"
             )
+        mode = self._mode(mode, exclude_heard)
         number = 0 if user_id is None else int(self.users.numbers([user_id])[0])
-        now_s = self.schema.held_out_start_s
         query = Queries(
             user_number=np.array([number], np.int32),
             user_key=np.array([number], np.int64),
-            time_s=np.array([now_s], np.int64),
+            time_s=np.array([self.schema.held_out_start_s], np.int64),
             context=encode_request(self.schema, context or {}),
         )
         given = self.items.numbers(list(history)) if history else np.zeros(0, np.int32)
-        past = self._history(query, given[given > 0])
-        if exclude_heard is None:
-            exclude_heard = self.model.config.evaluate.exclude_heard
-        exclude = self._heard(query, given[given > 0]) if exclude_heard else None
-        found, scores = self.model.search.top_k(self.model.embed(query, past), k, exclude=exclude)
+        library = self._library(number, query, given[given > 0])
+        found, scores = self.model.answer(query, k, mode, library, np.ones(1, np.int32))
         numbers = found[0][found[0] > 0]
         return Answer(
             items=tuple(
@@ -133,32 +134,43 @@ class Recommender:
         best = np.argsort(-counts, kind="stable")[:limit]
         return self.users.ids(best[counts[best] > 0])
 
-    def _history(self, query: Queries, given: np.ndarray) -> History:
-        """The log's history with the given items before it, as if just played in this context."""
-        length = self.model.config.model.history_length
-        users = query.user_number.astype(np.int64)
-        past = gather_history(self.model.prepared.events, users, query.time_s, query.time_s, length)
-        if not len(given):
-            return past
-        recent = given[::-1][:length]
-        kept = length - len(recent)
+    def _mode(self, mode: str | None, exclude_heard: bool | None) -> Mode:
+        if mode is None:
+            default = self.model.config.evaluate.exclude_heard
+            leave_out = default if exclude_heard is None else exclude_heard
+            return "discover" if leave_out else "all"
+        known = next((one for one in MODES if one == mode), None)
+        if known is None:
+            raise RequestError("there is no such mode", received=mode, allowed=", ".join(MODES))
+        if exclude_heard and mode == "repeat":
+            raise RequestError(
+                "what the user has had can't be both left out and all there is",
+                received="mode = repeat, exclude_heard = true",
+                allowed="one of the two",
+            )
+        return "discover" if exclude_heard else known
 
-        def joined(new: np.ndarray, old: np.ndarray) -> np.ndarray:
-            return np.concatenate([new, old[0, :kept]])[None].astype(old.dtype)
-
-        return History(
-            joined(recent, past.item_number),
-            joined(np.zeros(len(recent)), past.age_bucket),
-            {
-                name: joined(np.repeat(query.context[name], len(recent), axis=0), values)
-                for name, values in past.context.items()
-            },
+    def _library(self, number: int, query: Queries, given: np.ndarray) -> Library:
+        """What the log knows of the user, and the given items as if played in this context now."""
+        log = self.model.prepared.events
+        rows = slice(int(log.starts[number]), int(log.ends[number]))
+        length = rows.stop - rows.start + len(given)
+        just_now = np.full(len(given), query.time_s[0] - 1)
+        return Library.of(
+            Events(
+                starts=np.array([0, 0]),
+                ends=np.array([0, length]),
+                item_number=np.concatenate([log.item_number[rows], given]).astype(np.int32),
+                timestamp_s=np.concatenate([log.timestamp_s[rows], just_now]),
+                is_target=np.ones(length, bool),
+                context={
+                    name: np.concatenate(
+                        [values[rows], np.repeat(query.context[name], len(given), axis=0)]
+                    )
+                    for name, values in log.context.items()
+                },
+            )
         )
-
-    def _heard(self, query: Queries, given: np.ndarray) -> Exclusions:
-        known = Exclusions.heard(self.model.prepared.events, query)
-        heard = np.concatenate([known.item_number, given])
-        return Exclusions(np.array([0, len(heard)], np.int64), heard.astype(np.int32))
 
     @cached_property
     def _titles(self) -> pa.Array | None:

@@ -6,10 +6,10 @@ memory-mapped; a past event is looked up among them, exactly as training saw it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -21,11 +21,17 @@ from antiphon.errors import ArtifactError
 from antiphon.exact_search import ExactSearch
 from antiphon.exclusions import Exclusions
 from antiphon.history import History, gather_history
+from antiphon.library import Library
+from antiphon.own_library import blocks_of, merge
 from antiphon.prepared import Prepared
 from antiphon.queries import Queries
+from antiphon.repeat_term import RepeatTerm
 from antiphon.towers import QueryTower
 
-__all__ = ["TrainedModel"]
+__all__ = ["MODES", "Mode", "TrainedModel"]
+
+Mode = Literal["all", "discover", "repeat"]
+MODES: tuple[Mode, ...] = ("all", "discover", "repeat")
 
 CHUNK_QUERIES = 1024
 
@@ -35,16 +41,17 @@ class TrainedModel:
     """The folder of the train stage, beside the prepared log it was trained on.
 
     Attributes:
-        candidates: candidate embeddings by item number; the last column is log popularity.
+        candidates: candidate embeddings by item number; the last columns are trends.
         users: user embeddings by user number.
     """
 
     stage: Stage
     config: Config
     prepared: Prepared
-    candidates: Float32[np.ndarray, "items width_and_one"]
+    candidates: Float32[np.ndarray, "items width_and_trend"]
     users: Float32[np.ndarray, "users width"]
     tower: QueryTower
+    repeat_term: RepeatTerm | None
 
     @classmethod
     def load(cls, path: Path, prepared: Prepared, config: Config) -> TrainedModel:
@@ -54,9 +61,13 @@ class TrainedModel:
             ArtifactError: a part is missing, damaged, of another version or of another run.
         """
         stage = open_stage(path, inputs={"prepared": prepared.stage})
-        tower = QueryTower(prepared.schema.context, config.model.width, config.model.temperature)
+        section = config.model
+        trends = len(section.trend_half_lives) + 1
+        tower = QueryTower(prepared.schema.context, section.width, trends, section.temperature)
+        repeat_term = RepeatTerm(tower.context) if section.repeats else None
+        parts = (tower, repeat_term) if repeat_term else (tower,)
         with np.load(path / "dense.npz", allow_pickle=False) as weights:
-            for variable in tower.variables:
+            for variable in (v for part in parts for v in part.variables):
                 if variable.path not in weights:
                     raise ArtifactError(f"{path / 'dense.npz'} lacks the weight {variable.path}")
                 variable.assign(weights[variable.path])
@@ -67,6 +78,7 @@ class TrainedModel:
             candidates=np.load(path / "candidates.npy", mmap_mode="r"),
             users=np.load(path / "tables" / "user.npy", mmap_mode="r"),
             tower=tower,
+            repeat_term=repeat_term,
         )
 
     @classmethod
@@ -77,7 +89,7 @@ class TrainedModel:
 
     def embed(
         self, queries: Queries, history: History | None = None
-    ) -> Float32[np.ndarray, "queries width_and_one"]:
+    ) -> Float32[np.ndarray, "queries width_and_trend"]:
         """Query embeddings.
 
         Args:
@@ -103,8 +115,87 @@ class TrainedModel:
         self, queries: Queries, k: int, *, exclude_heard: bool
     ) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
         """The k best items of each query; see `queries.Ranker`."""
-        exclude = Exclusions.heard(self.prepared.events, queries) if exclude_heard else None
-        return self.search.top_k(self.embed(queries), k, exclude=exclude)
+        return self.answer(queries, k, "discover" if exclude_heard else "all")
+
+    def answer(
+        self,
+        queries: Queries,
+        k: int,
+        mode: Mode = "all",
+        library: Library | None = None,
+        owner: Int32[np.ndarray, " queries"] | None = None,
+    ) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
+        """The k best items of each query, exactly.
+
+        What the user has had is left out of the search by dot product, scored with the repeat
+        term, and merged with what was found.
+
+        Args:
+            queries: who asks, when and under which context.
+            k: length of the lists.
+            mode: all items, only those the user hasn't had before, or only those they have.
+            library: what users have had; by default what the training log knows.
+            owner: the user number in `library` of each query; by default its `user_number`.
+
+        Returns:
+            As `queries.Ranker` does.
+        """
+        library = library or self.library
+        owners = queries if owner is None else replace(queries, user_number=owner)
+        users = owners.user_number.astype(np.int64)
+        length = self.config.model.history_length
+        history = gather_history(library.events, users, queries.time_s, queries.time_s, length)
+        embedded = self.embed(queries, history)
+        if mode == "repeat":
+            return self._had_before(owners, embedded, k, library)
+        if mode == "all" and self.repeat_term is None:
+            return self.search.top_k(embedded, k)
+        heard = Exclusions.heard(library.events, owners)
+        lists = self.search.top_k(embedded, k, exclude=heard)
+        if mode == "discover":
+            return lists
+        return merge(lists, self._had_before(owners, embedded, k, library))
+
+    def _had_before(
+        self,
+        queries: Queries,
+        embedded: Float32[np.ndarray, "queries width_and_trend"],
+        k: int,
+        library: Library,
+    ) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
+        """The k best items of each user's library, with the repeat term."""
+        numbers = np.zeros((len(queries), k), np.int32)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        for block in blocks_of(library, queries):
+            items = block.item_number
+            own = np.einsum(
+                "qw,qlw->ql", embedded[block.query], self.candidates[items], dtype=np.float64
+            )
+            if self.repeat_term:
+                context = {name: v[block.query][:, None] for name, v in queries.context.items()}
+                own = own + np.asarray(self._repeat_function(context, block.plays))
+            own = own.astype(np.float32)
+            own = np.where(items > 0, own, -np.inf)
+            best = np.lexsort((items, -own), axis=1)[:, :k]
+            numbers[block.query, : best.shape[1]] = np.take_along_axis(items, best, axis=1)
+            scores[block.query, : best.shape[1]] = np.take_along_axis(own, best, axis=1)
+        return numbers, scores
+
+    @cached_property
+    def library(self) -> Library:
+        """What users have had, of the events in sight."""
+        return Library.of(self.prepared.events)
+
+    @cached_property
+    def _repeat_function(self) -> Any:
+        tower, term = self.tower, self.repeat_term
+        if term is None:
+            raise ValueError("the model has no repeat term")
+
+        def repeat(context: dict[str, Any], plays: dict[str, Any]) -> Any:
+            return term(tower.context(context, shape=(len(plays["count"]), 1)), plays)[:, 0]
+
+        return jax.jit(repeat)
 
     @cached_property
     def search(self) -> ExactSearch:
@@ -113,7 +204,7 @@ class TrainedModel:
 
     def _embed_chunk(
         self, queries: Queries, history: History, rows: slice
-    ) -> Float32[np.ndarray, "chunk width_and_one"]:
+    ) -> Float32[np.ndarray, "chunk width_and_trend"]:
         count = len(queries.user_number[rows])
         # lengths are powers of two, so that few shapes are ever compiled
         padding = (1 << (count - 1).bit_length()) - count
@@ -125,7 +216,7 @@ class TrainedModel:
         item = padded(history.item_number)
         embedded = self._tower_function(
             np.asarray(self.users[padded(queries.user_number)]),
-            np.asarray(self.candidates[item][..., :-1]),
+            np.asarray(self.candidates[item][..., : self.tower.width]),
             padded(history.age_bucket),
             {name: padded(values) for name, values in history.context.items()},
             {name: padded(values)[:, None] for name, values in queries.context.items()},

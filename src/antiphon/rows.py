@@ -21,23 +21,47 @@ class RowFinder:
     """
 
     def __init__(self, rows: int, capacity: int, devices: int = 1) -> None:
-        unit = 8 * devices
         self.rows = rows
-        self.capacity = -(-capacity // unit) * unit
+        self._unit = 8 * devices
+        self._most = 0
         self._place = np.zeros(rows, np.int32)
+        self._found = np.zeros(0, np.int32)
+        self.capacity = self._even(min(capacity, rows))
 
     def find(
         self, ids: Int32[np.ndarray, " ids"]
     ) -> tuple[Int32[np.ndarray, " capacity"], Int32[np.ndarray, " ids"]]:
-        """The distinct ids, padded with `rows`, and where in them each id stands."""
-        # Of equal ids the last one written wins: it alone finds its own place again.
+        """The distinct ids, padded with `rows`, and where in them each id stands.
+
+        Where there are more than the capacity, those that come first in `ids` are found and the
+        others stand at -1.
+        """
+        # Of equal ids the one written last, which is the first, alone finds its own place again.
         order = np.arange(len(ids), dtype=np.int32)
-        self._place[ids] = order
+        self._place[ids[::-1]] = order[::-1]
         distinct = ids[self._place[ids] == order]
+        self._most = max(self._most, len(distinct))
         self._place[distinct] = order[: len(distinct)]
+        self._found = distinct[: self.capacity]
         padded = np.full(self.capacity, self.rows, np.int32)
-        padded[: len(distinct)] = distinct
-        return padded, self._place[ids]
+        padded[: len(self._found)] = self._found
+        places = self._place[ids]
+        return padded, np.where(places < self.capacity, places, -1).astype(np.int32)
+
+    def shrink(self) -> None:
+        """Lower the capacity to what was needed so far, and a quarter more."""
+        self.capacity = min(self.capacity, self._even(self._most * 5 // 4 + 1))
+
+    def _even(self, capacity: int) -> int:
+        return -(-capacity // self._unit) * self._unit
+
+    def where(self, ids: Int32[np.ndarray, " ids"]) -> Int32[np.ndarray, " ids"]:
+        """Where each id stands among those last found; -1 for ids that aren't there."""
+        if not len(self._found):
+            return np.full(len(ids), -1, np.int32)
+        place = self._place[ids]
+        there = self._found[np.minimum(place, len(self._found) - 1)] == ids
+        return np.where(there, place, -1).astype(np.int32)
 
 
 class ItemInputs:
@@ -69,10 +93,10 @@ class ItemInputs:
 
         Returns:
             Categorical features are places in the rows to read, [items, max_values], -1 for
-            none; all others are float32 as in schema.py. `log_popularity` is there too.
+            none; all others are as in schema.py.
         """
         known = np.where(rows < self.catalogue.rows, rows, 0)
-        items: dict[str, np.ndarray] = {"log_popularity": self.catalogue.log_popularity[known]}
+        items: dict[str, np.ndarray] = {}
         value_rows: dict[str, np.ndarray] = {}
         for name, values in self.catalogue.features.items():
             taken = np.asarray(values[known])
@@ -81,7 +105,12 @@ class ItemInputs:
                 value_rows[f"item.{name}"], places = self._values[name].find(codes.ravel())
                 used = codes > 0
                 used[:, 0] |= ~used.any(axis=1)  # no value at all: the unknown one
-                items[name] = np.where(used, places.reshape(codes.shape), -1).astype(np.int32)
+                items[name] = np.where(used, places.reshape(codes.shape), -1)
             else:
-                items[name] = taken.astype(np.float32)
+                items[name] = taken
         return items, value_rows
+
+    def shrink(self) -> None:
+        """See `RowFinder.shrink`."""
+        for finder in self._values.values():
+            finder.shrink()

@@ -129,6 +129,14 @@ class ModelSection(Section):
         description="share of training users shown as unknown; with 1 only their history tells "
         "users apart",
     )
+    repeats: bool = Field(
+        True, description="score what a user has had before with a term of its own"
+    )
+    trend_half_lives: tuple[float, ...] = Field(
+        (0.5, 2.0, 8.0),
+        description="half-lives of the recent popularity of items, in lengths of the test window; "
+        "popularity since ever comes on top",
+    )
     temperature: float = Field(0.1, gt=0, description="initial temperature of the softmax")
 
 
@@ -141,11 +149,21 @@ class TrainSection(Section):
     targets_per_query: int = Field(
         4, ge=1, le=64, description="positives drawn for one history of a user"
     )
+    run_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="share of queries asked just before a run of successive events, and not at "
+        "the batch's moment",
+    )
     sampled_negatives: int = Field(1024, ge=0, description="negatives drawn a step, shared")
+    library_negatives: int = Field(
+        32, ge=0, le=4096, description="plays drawn from a user's library beyond the history"
+    )
     negative_power: float = Field(
         0.75, ge=0, le=1, description="sampled negatives are drawn by count ** this"
     )
-    learning_rate: float = Field(0.05, gt=0, description="of the embedding tables (Adagrad)")
+    learning_rate: float = Field(0.1, gt=0, description="of the embedding tables (Adagrad)")
     dense_learning_rate: float = Field(0.001, gt=0, description="of all other weights (Adam)")
     chance_steps: int = Field(
         500, ge=1, description="stop if the loss hasn't left chance after this many steps"
@@ -231,16 +249,16 @@ class IndexSection(Section):
     queries: int = Field(
         1000, ge=1, le=100_000, description="held-out queries to check with, at most"
     )
+    to: str | None = Field(
+        None,
+        description="URL of a database to search in, postgresql://... or milvus://..., without a "
+        "password; by default none",
+    )
     connections: int = Field(
         16, ge=4, le=64, description="approximate: neighbours kept for a candidate"
     )
     build_width: int = Field(
         100, ge=8, le=1000, description="approximate: how wide to search for neighbours"
-    )
-    to: str | None = Field(
-        None,
-        description="URL of a database to search in, postgresql://... or milvus://..., without a "
-        "password; by default none",
     )
 
     @model_validator(mode="after")

@@ -2,10 +2,11 @@
 
 Both end in a vector whose dot product is the score:
 
-    query      [ unit vector / temperature | weight of popularity ]
-    candidate  [ unit vector               | log popularity       ]
+    query      [ unit vector / temperature | weights of trends ]
+    candidate  [ unit vector               | trends            ]
 
-so that popularity, weighted by the context, is one more dimension of an ordinary dot product.
+so that what is popular at the moment (see trend.py), weighted by the context, is a few more
+dimensions of an ordinary dot product.
 
 Shapes below: q queries (a user at a moment), t contexts of each (training asks several at once),
 l past events, w the width.
@@ -30,11 +31,14 @@ from antiphon.schema import (
     FittedVector,
 )
 
-__all__ = ["CandidateTower", "FeatureEncoder", "QueryTower"]
+__all__ = ["CandidateTower", "ContextEncoder", "FeatureEncoder", "QueryTower"]
 
 HARMONICS = 3
 CONTEXT_WIDTH = 16
 HEADS = 4
+# Candidates are short until they have learned something: a random direction of unit length would
+# give what was played twice as loud a voice as what was played a thousand times.
+KNOWN = 0.1
 
 
 class FeatureEncoder(keras.layers.Layer):
@@ -88,8 +92,8 @@ def _project(
     table: Float32[Array, "rows width"],
 ) -> Float32[Array, "*batch width"]:
     """Known values through all rows of the table but the last, which is for missing ones."""
-    flag = missing[..., None].astype(jnp.float32)
-    return jnp.concatenate([jnp.where(missing[..., None], 0.0, known), flag], axis=-1) @ table
+    known = jnp.where(missing[..., None], 0, known).astype(jnp.float32)  # may be half precision
+    return known @ table[:-1] + missing[..., None].astype(jnp.float32) * table[-1]
 
 
 class ContextEncoder(keras.layers.Layer):
@@ -130,7 +134,7 @@ class CandidateTower(keras.layers.Layer):
         value_rows: Mapping[str, Float32[Array, "values width"]],
         items: Mapping[str, Shaped[Array, "items ..."]],
     ) -> Float32[Array, "items width"]:
-        """Unit vectors of items.
+        """Vectors of items, no longer than one.
 
         Args:
             item_rows: the items' own embeddings.
@@ -141,12 +145,15 @@ class CandidateTower(keras.layers.Layer):
         for name in self.tabled:
             places = items[name]
             used = (places >= 0).astype(jnp.float32)
-            taken = jnp.take(value_rows[name], jnp.maximum(places, 0), axis=0)
-            count = jnp.maximum(jnp.sum(used, axis=1, keepdims=True), 1.0)
-            vector = vector + jnp.sum(taken * used[..., None], axis=1) / count
+            share = used / jnp.maximum(jnp.sum(used, axis=1, keepdims=True), 1.0)
+            # value by value: all values of all items at once would be several times the tables
+            for column in range(places.shape[1]):
+                at = jnp.maximum(places[:, column], 0)
+                taken = value_rows[name].at[at].get(mode="promise_in_bounds")
+                vector = vector + share[:, column, None] * taken
         for encoder in self.encoders:
             vector = vector + encoder(items[encoder.feature.name])
-        return _unit(vector)
+        return _unit(vector, KNOWN)
 
 
 class QueryTower(keras.layers.Layer):
@@ -158,7 +165,9 @@ class QueryTower(keras.layers.Layer):
     items like those of the past) and corrected by a small network that the context modulates.
     """
 
-    def __init__(self, features: Sequence[FittedFeature], width: int, temperature: float) -> None:
+    def __init__(
+        self, features: Sequence[FittedFeature], width: int, trends: int, temperature: float
+    ) -> None:
         super().__init__(name="query_tower")
         self.width = width
         self.context = ContextEncoder(features)
@@ -169,11 +178,15 @@ class QueryTower(keras.layers.Layer):
         self.mix = keras.layers.Dense(
             HEADS + 1, kernel_initializer=small, bias_initializer="ones", name="mix"
         )
+        self.turn = self.add_weight(name="turn", shape=(HEADS, width, width), initializer=small)
         self.hidden = keras.layers.Dense(2 * width, name="hidden")
         self.modulate = keras.layers.Dense(2 * width, kernel_initializer=small, name="modulate")
         self.output_layer = keras.layers.Dense(width, kernel_initializer=small, name="output")
-        self.popularity = keras.layers.Dense(
-            1, kernel_initializer=small, bias_initializer="ones", name="popularity"
+        self.trend = keras.layers.Dense(
+            trends,
+            kernel_initializer=small,
+            bias_initializer=keras.initializers.Constant(1 / trends),
+            name="trend",
         )
         self.log_scale = self.add_weight(
             name="log_scale",
@@ -187,7 +200,7 @@ class QueryTower(keras.layers.Layer):
             (self.hidden, (HEADS + 1) * width + self.context.width),
             (self.modulate, self.context.width),
             (self.output_layer, 2 * width),
-            (self.popularity, self.context.width),
+            (self.trend, self.context.width),
         ):
             layer.build((None, inputs))
         self.built = True
@@ -200,7 +213,7 @@ class QueryTower(keras.layers.Layer):
         history_context: Mapping[str, Shaped[Array, "q l ..."]],
         context: Mapping[str, Shaped[Array, "q t ..."]],
         contexts: int,
-    ) -> Float32[Array, "q t w_and_one"]:
+    ) -> Float32[Array, "q t w_and_trend"]:
         """Query embeddings.
 
         Args:
@@ -219,13 +232,12 @@ class QueryTower(keras.layers.Layer):
             axis=2,
         )
         summed = jnp.einsum("qthw,qth->qtw", parts, self.mix(asked))
+        summed = summed + jnp.einsum("qthw,hwv->qtv", brought, self.turn.value)
         flat = parts.reshape(queries, contexts, (HEADS + 1) * width)
         hidden = jax.nn.gelu(self.hidden(jnp.concatenate([flat, asked], axis=-1)))
         hidden = hidden * (1.0 + self.modulate(asked))
         vector = _unit(summed + self.output_layer(hidden))
-        return jnp.concatenate(
-            [vector * jnp.exp(self.log_scale.value), self.popularity(asked)], axis=-1
-        )
+        return jnp.concatenate([vector * jnp.exp(self.log_scale.value), self.trend(asked)], axis=-1)
 
     def _attend(
         self,
@@ -251,5 +263,6 @@ class QueryTower(keras.layers.Layer):
         return jnp.einsum("qthl,qlw->qthw", weights[..., :-1], history)
 
 
-def _unit(vector: Float32[Array, "... width"]) -> Float32[Array, "... width"]:
-    return vector * jax.lax.rsqrt(jnp.sum(vector * vector, axis=-1, keepdims=True) + 1e-12)
+def _unit(vector: Float32[Array, "... width"], known: float = 1e-12) -> Float32[Array, "... width"]:
+    """At most of unit length, and shorter where the vector's square isn't well above `known`."""
+    return vector * jax.lax.rsqrt(jnp.sum(vector * vector, axis=-1, keepdims=True) + known)

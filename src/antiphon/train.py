@@ -4,7 +4,7 @@ model/
   tables/NAME.npy               embedding tables: user, item, item.FEATURE
   tables/NAME.accumulator.npy   their Adagrad accumulators
   dense.npz                     all other weights, by path
-  candidates.npy                candidate embeddings by item number, log popularity last
+  candidates.npy                candidate embeddings by item number, trends last
   training.json                 loss beside chance, step by step
 """
 
@@ -24,21 +24,22 @@ import numpy as np
 from jaxtyping import Int64
 
 from antiphon.artifacts import write_json, write_stage
-from antiphon.batches import Batch, Batches, prefetch
+from antiphon.batches import Batch, Batches
 from antiphon.catalogue import Catalogue
 from antiphon.config import Config
-from antiphon.embedding import read_rows
 from antiphon.errors import ConfigError, NonFiniteError, NotLearningError
 from antiphon.memory import freed_memory_kept
 from antiphon.model import TwoTower
+from antiphon.model_files import save
+from antiphon.prefetch import prefetch
 from antiphon.prepared import Events, Prepared
-from antiphon.rows import ItemInputs
+from antiphon.schema import Schema
+from antiphon.trend import Trend
 
 __all__ = ["Training", "train", "train_model", "training_inputs"]
 
 Progress = Callable[[int, int, str], None]
 
-CHUNK_ITEMS = 8192
 # how far below chance, in nats, the average loss must come to count as learning
 MARGIN = 0.05
 
@@ -64,7 +65,11 @@ def train(config: Config, prepared: Prepared, out: Path, progress: Progress | No
         model, catalogue, training = train_model(
             config, prepared, prepared.events, prepared.item_counts(), progress
         )
-        save(model, catalogue, training, folder)
+        now_s = prepared.schema.held_out_start_s
+        half_lives_s = trend_half_lives_s(config, prepared.schema)
+        trend = Trend.as_of(prepared.events, catalogue.rows, half_lives_s, now_s)
+        save(model, catalogue, trend, now_s, folder)
+        write_json(folder / "training.json", asdict(training))
 
 
 @dataclass
@@ -107,7 +112,7 @@ def train_model(
         prepared.schema,
         config.model,
         config.train,
-        horizon_s=prepared.schema.held_out_end_s - prepared.schema.held_out_start_s,
+        horizon_s=_horizon_s(prepared.schema),
         devices=len(devices),
     )
     steps = max(1, round(config.train.epochs * batches.steps_per_epoch))
@@ -219,39 +224,14 @@ class _Watch(keras.callbacks.Callback):
             )
 
 
-def save(model: TwoTower, catalogue: Catalogue, training: Training, folder: Path) -> None:
-    """Write a trained model into an empty folder."""
-    (folder / "tables").mkdir()
-    for name, layer in model.tables.items():
-        np.save(folder / "tables" / f"{name}.npy", np.asarray(layer.table.value))
-        np.save(folder / "tables" / f"{name}.accumulator.npy", np.asarray(layer.accumulator.value))
-    weights = {v.path: np.asarray(v.value) for v in model.trainable_variables}
-    np.savez(folder / "dense.npz", allow_pickle=False, **weights)
-    _save_candidates(model, catalogue, folder / "candidates.npy")
-    write_json(folder / "training.json", asdict(training))
+def _horizon_s(schema: Schema) -> int:
+    """A query is about what follows it for as long as the test window is."""
+    return schema.held_out_end_s - schema.held_out_start_s
 
 
-def _save_candidates(model: TwoTower, catalogue: Catalogue, path: Path) -> None:
-    """Embed the corpus chunk by chunk into a file, so that it is never in memory whole."""
-    width = model.candidate_tower.width
-    out = np.lib.format.open_memmap(
-        path, mode="w+", dtype=np.float32, shape=(catalogue.rows, width + 1)
-    )
-    inputs = ItemInputs(catalogue, CHUNK_ITEMS)
-    embed = jax.jit(
-        lambda tables, rows, items: model.candidates(
-            {name: read_rows(tables[name], rows[name]) for name in tables}, items
-        )
-    )
-    tables = {name: t.table.value for name, t in model.tables.items() if name != "user"}
-    for start in range(0, catalogue.rows, CHUNK_ITEMS):
-        numbers = np.arange(start, start + CHUNK_ITEMS, dtype=np.int32)
-        items, value_rows = inputs.of(numbers)
-        vectors = np.asarray(embed(tables, {"item": numbers, **value_rows}, items))
-        end = min(start + CHUNK_ITEMS, catalogue.rows)
-        out[start:end, :width] = vectors[: end - start]
-        out[start:end, width] = catalogue.log_popularity[start:end]
-    out.flush()
+def trend_half_lives_s(config: Config, schema: Schema) -> list[float]:
+    """The config has them in horizons."""
+    return [_horizon_s(schema) * half_life for half_life in config.model.trend_half_lives]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,145 @@
+"""Everything a user has had, item by item: what came before an event of the same item.
+
+Rows of a user's events, sorted by (item, time), stand beside the rows themselves, which are sorted
+by time. So the plays of an item up to a moment are a run of neighbours, found without a search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int, Int32, Int64, Shaped
+
+from antiphon.prepared import Events
+
+__all__ = ["PLAYS", "Library", "Plays"]
+
+PLAYS = 4
+"""How many of the last plays of an item are looked at one by one; of all others only the number."""
+ROWS_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Plays:
+    """A user's plays of an item up to a moment, most recent first.
+
+    Attributes:
+        age_h: hours between a play and the moment.
+        known: whether there is such a play.
+        count: how many plays there are in all.
+        context: the context of each play, encoded as in schema.py.
+    """
+
+    age_h: Float32[np.ndarray, "pairs plays"]
+    known: Bool[np.ndarray, "pairs plays"]
+    count: Int32[np.ndarray, " pairs"]
+    context: dict[str, Shaped[np.ndarray, "pairs plays ..."]]
+
+    def in_shape(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """The fields by name, their pairs in another shape."""
+        return {
+            "age_h": self.age_h.reshape(*shape, -1),
+            "known": self.known.reshape(*shape, -1),
+            "count": self.count.reshape(shape),
+            "context": {n: v.reshape(*shape, *v.shape[1:]) for n, v in self.context.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Library:
+    """Of each event row, where it stands among its user's plays of the same item.
+
+    Attributes:
+        events: the events; `before` may hide some, which are looked past.
+        by_item: rows, user by user, sorted by (item, time).
+        place: where in `by_item` each row stands.
+        earlier: how many earlier plays the same user has of the same item.
+    """
+
+    events: Events
+    by_item: Int[np.ndarray, " events"]
+    place: Int[np.ndarray, " events"]
+    earlier: Int32[np.ndarray, " events"]
+
+    @classmethod
+    def of(cls, events: Events) -> Library:
+        """Sort the events of a range of users at a time."""
+        count = len(events.item_number)
+        rows_type = np.int32 if count < 2**31 else np.int64
+        by_item, place = np.empty(count, rows_type), np.empty(count, rows_type)
+        earlier = np.empty(count, np.int32)
+        bounds = np.append(events.starts, count)
+        first = 0
+        while first < len(events.starts):
+            last = int(np.searchsorted(bounds, bounds[first] + ROWS_AT_ONCE, side="right")) - 1
+            last = max(last, first + 1)
+            rows = slice(int(bounds[first]), int(bounds[last]))
+            lengths = np.diff(bounds[first : last + 1])
+            user = np.repeat(np.arange(len(lengths)), lengths)
+            item = np.asarray(events.item_number[rows])
+            order = np.lexsort((item, user))
+            by_item[rows] = rows.start + order
+            place[rows.start + order] = rows.start + np.arange(len(order))
+            new = np.ones(len(order), bool)
+            new[1:] = (np.diff(item[order]) != 0) | (np.diff(user[order]) != 0)
+            at = np.arange(len(order))
+            earlier[rows.start + order] = at - np.maximum.accumulate(np.where(new, at, 0))
+            first = last
+        return cls(events, by_item, place, earlier)
+
+    def latest(
+        self, rows: Int64[np.ndarray, " pairs"], end: Int64[np.ndarray, " pairs"]
+    ) -> tuple[Int64[np.ndarray, " pairs"], Bool[np.ndarray, " pairs"]]:
+        """The last play, before row `end`, of the item of each row by the same user.
+
+        Returns:
+            Rows, and whether there is one.
+        """
+        at = self.place[rows].astype(np.int64)
+        found = np.array(rows)
+        if not len(rows):
+            return found, np.zeros(0, bool)
+        # back to before the end, then on while the next one is before it too
+        back = np.flatnonzero(found >= end)
+        while len(back):
+            back = back[self.earlier[found[back]] > 0]
+            at[back] -= 1
+            found[back] = self.by_item[at[back]]
+            back = back[found[back] >= end[back]]
+        known = found < end
+        on = np.flatnonzero(known & (at + 1 < len(self.by_item)))
+        while len(on):
+            following = self.by_item[at[on] + 1]
+            same = (self.earlier[following] > 0) & (following < end[on])
+            on, following = on[same], following[same]
+            at[on] += 1
+            found[on] = following
+            on = on[at[on] + 1 < len(self.by_item)]
+        return found, known
+
+    def plays(
+        self,
+        rows: Int64[np.ndarray, " pairs"],
+        known: Bool[np.ndarray, " pairs"],
+        now_s: Int64[np.ndarray, " pairs"],
+    ) -> Plays:
+        """The plays that end in each row.
+
+        Args:
+            rows: the last play of each pair of a user and an item.
+            known: pairs that aren't known get no plays.
+            now_s: the moment of each pair.
+        """
+        count = np.where(known, self.earlier[rows] + 1, 0)
+        back = np.arange(PLAYS)
+        there = back < count[:, None]
+        played = self.by_item[np.where(there, self.place[rows][:, None] - back, 0)]
+        ages_s = np.where(there, now_s[:, None] - self.events.timestamp_s[played], 0)
+        return Plays(
+            age_h=(ages_s / 3600).astype(np.float32),
+            known=there,
+            count=count.astype(np.int32),
+            context={name: np.asarray(v[played]) for name, v in self.events.context.items()},
+        )

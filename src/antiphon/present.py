@@ -1,0 +1,97 @@
+"""The moment at which a training batch asks: what was popular then, and who played what next.
+
+Moments move through the log as steps go by, so that what is known of a moment is brought forward
+from the one before, at a cost that the events between them set and not the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64, Int32, Int64
+
+from antiphon.prepared import Events
+from antiphon.timeline import Timeline
+from antiphon.trend import Trend
+
+__all__ = ["Present"]
+
+
+class Present:
+    """The present of each step, and the window of time that follows it.
+
+    Args:
+        events: the events in sight.
+        items: item numbers are below this.
+        horizon_s: length of the window.
+        steps: in an epoch, which goes through the log once.
+        half_lives: of trends, in horizons.
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        items: int,
+        horizon_s: int,
+        steps: int,
+        half_lives: Sequence[float] = (),
+    ) -> None:
+        self.events, self.items = events, items
+        self.half_lives_s = [horizon_s * half_life for half_life in half_lives]
+        self.horizon_s = max(horizon_s, 1)
+        self.steps = steps
+        self.timeline = Timeline(events)
+        self._begin_s, self._end_s = (self.timeline.time_s(place) for place in (0, -1))
+        self._step = -1
+        self._begin()
+
+    def moment_s(self, step: int) -> int:
+        """When a step asks: so that windows cover the log evenly, the last one ends with it."""
+        place = int((step % self.steps + 0.5) / self.steps * len(self.timeline.rows))
+        middle_s = self.timeline.time_s(place)
+        latest_s = max(self._begin_s, self._end_s + 1 - self.horizon_s)
+        return max(self._begin_s, min(middle_s - self.horizon_s // 2, latest_s))
+
+    def advance_to(self, step: int) -> None:
+        """Go to the moment of a step.
+
+        Whatever step came before, sums are made in the same order, and so are the same.
+        """
+        epoch = step // self.steps * self.steps
+        if not epoch <= self._step <= step:
+            self._begin()
+            self._step = epoch - 1
+        for between in range(self._step + 1, step + 1):
+            self._advance(self.moment_s(between))
+        self._step = step
+
+    def sample_window(
+        self, now_s: int, number: int, rng: np.random.Generator
+    ) -> Int64[np.ndarray, " number"]:
+        """Rows of events in the window after a moment: all alike, spread over its time."""
+        first = self.timeline.first_at(now_s)
+        span = self.timeline.first_at(now_s + self.horizon_s) - first
+        place = (np.arange(number) + rng.random(number)) / number
+        return self.timeline.rows[first + (place * span).astype(np.int64)].astype(np.int64)
+
+    def window_share(self, items: Int32[np.ndarray, " items"]) -> Float64[np.ndarray, " items"]:
+        """What share of the events in the window of the step gone to is of each item."""
+        return np.asarray(self._window[items] / (self._last - self._first))
+
+    def _begin(self) -> None:
+        self.trend = Trend(self.items, self.half_lives_s)
+        self._window = np.zeros(self.items, np.int32)
+        self._first = self._last = 0
+
+    def _advance(self, now_s: int) -> None:
+        first = self.timeline.first_at(now_s)
+        last = self.timeline.first_at(now_s + self.horizon_s)
+        np.add.at(self._window, self._items(self._last, last), 1)
+        leaving = self._items(self._first, first)
+        np.subtract.at(self._window, leaving, 1)
+        self.trend.add(leaving, self.timeline.times_s(slice(self._first, first)))
+        self._first, self._last = first, last
+
+    def _items(self, first: int, last: int) -> Int32[np.ndarray, " rows"]:
+        return np.asarray(self.events.item_number[self.timeline.rows[first:last]])

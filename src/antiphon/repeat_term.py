@@ -1,0 +1,74 @@
+"""The score of what a user has had before: a learned, signed term on top of the dot product.
+
+For a query under context x and an item that was played n times, most lately at ages a_1 < a_2 ...
+(in hours) in contexts c_1, c_2, ..., the term is
+
+    b(x) + w(x) log sum_j exp(<u(x), c_j>) (1 + a_j)^-p(x) + v(x) log(1 + a_1) + m(x) log n
+
+that is, plays fade by a power law, count by the context they happened in, and the log of what is
+left of them is worth something, or costs something where nobody comes back. All parameters are
+linear in the encoded context of the request.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+from jaxtyping import Array, Float32
+
+from antiphon.towers import ContextEncoder
+
+__all__ = ["RepeatTerm"]
+
+# Adam moves a weight by about its learning rate a step; these have far to go
+GAIN = 10.0
+# softplus of this is 0.5: an hour-old play counts 0.7 of one just now, a year-old one 0.01
+SOFTPLUS_OF_HALF = math.log(math.expm1(0.5))
+LEAST = -30.0
+
+
+class RepeatTerm(keras.layers.Layer):
+    """See above. The context encoder is the query tower's."""
+
+    def __init__(self, context: ContextEncoder) -> None:
+        super().__init__(name="repeat_term")
+        self.context = context
+        small = keras.initializers.RandomNormal(stddev=0.002)
+        self.ask = keras.layers.Dense(5 + context.width, kernel_initializer=small, name="ask_again")
+        self.ask.build((None, context.width))
+        self.built = True
+
+    def call(
+        self, asked: Float32[Array, "q t c"], plays: Mapping[str, Any]
+    ) -> Float32[Array, "q t l"]:
+        """The term of each of l items of each query, under each of its t contexts.
+
+        Args:
+            asked: the encoded contexts of the requests.
+            plays: the fields of `library.Plays`, each [q, l, ...]. Where there is no play at all
+                the result means nothing.
+        """
+        queries, items, number = plays["known"].shape
+        happened = self.context(plays["context"], shape=(queries, items, number))
+        # so many plays would cost more to learn an encoding from than they teach it
+        happened = jax.lax.stop_gradient(happened)
+        question = GAIN * self.ask(asked)
+        bias, weight, fading, last, often = (question[..., i, None] for i in range(5))
+        fades = jax.nn.softplus(fading + SOFTPLUS_OF_HALF)
+        log_age = jnp.log1p(plays["age_h"])
+        mass = jnp.einsum("qtc,qlpc->qtlp", question[..., 5:], happened)
+        mass = mass - fades[..., None] * log_age[:, None]
+        mass = jnp.where(plays["known"][:, None], mass, LEAST)
+        log_mass = jax.nn.logsumexp(mass, axis=-1)
+        log_count = jnp.log(jnp.maximum(plays["count"], 1).astype(jnp.float32))
+        return (
+            bias
+            + (1.0 + weight) * log_mass
+            + last * log_age[:, None, :, 0]
+            + often * log_count[:, None]
+        )

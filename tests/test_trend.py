@@ -1,0 +1,106 @@
+"""Trends as of a moment, against sums by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antiphon.prepared import Events
+from antiphon.present import Present
+from antiphon.trend import Trend
+
+
+def _one_user(times_s: list[int], items: list[int]) -> Events:
+    count = len(times_s)
+    return Events(
+        starts=np.array([0, 0]),
+        ends=np.array([0, count]),
+        item_number=np.array(items, np.int32),
+        timestamp_s=np.array(times_s, np.int64),
+        is_target=np.ones(count, bool),
+        context={},
+    )
+
+
+def test_counts_decay_as_they_should() -> None:
+    # Half-lives of 50, 200 and 800 s, and none. Item 1 at 0 s and 100 s, as of 200 s:
+    #   2^-4 + 2^-2, 2^-1 + 2^-0.5, 2^-0.25 + 2^-0.125, 2
+    trend = Trend(3, [50.0, 200.0, 800.0])
+    trend.add(np.array([1], np.int32), np.array([0]))
+    trend.add(np.array([1, 2], np.int32), np.array([100, 150]))
+    counts = np.array([2**-4 + 2**-2, 2**-1 + 2**-0.5, 2**-0.25 + 2**-0.125, 2.0])
+    found = trend.at(np.array([1, 0], np.int32), 200)
+    np.testing.assert_allclose(found[0], np.log1p(counts / 0.1), rtol=1e-6)
+    assert (found[1] == 0).all(), "an item without plays"
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 5)), min_size=1, max_size=40))
+def test_step_by_step_and_at_once_are_the_same(plays) -> None:
+    plays = sorted(plays)
+    times_s, items = [t for t, _ in plays], [i for _, i in plays]
+    events = _one_user(times_s, items)
+    now_s = times_s[-1] + 7
+    at_once = Trend.as_of(events, 6, [25.0, 100.0], now_s).at(np.arange(6, dtype=np.int32), now_s)
+    stepwise = Trend(6, [25.0, 100.0])
+    for time_s, item in plays:
+        stepwise.add(np.array([item], np.int32), np.array([time_s]))
+    np.testing.assert_allclose(
+        stepwise.at(np.arange(6, dtype=np.int32), now_s), at_once, rtol=1e-4, atol=1e-5
+    )
+    assert at_once.shape == (6, stepwise.width) == (6, 3)
+
+
+def test_the_present_knows_nothing_of_the_future() -> None:
+    rng = np.random.default_rng(0)
+    times_s = np.sort(rng.integers(0, 10_000, 500)).tolist()
+    items = rng.integers(1, 9, 500).tolist()
+    present = Present(_one_user(times_s, items), 9, 300, 20, [0.5, 2.0])
+    for step in range(40):
+        present.advance_to(step)
+        now_s = present.moment_s(step)
+        past = [(t, i) for t, i in zip(times_s, items, strict=True) if t < now_s]
+        ahead = [i for t, i in zip(times_s, items, strict=True) if now_s <= t < now_s + 300]
+        events = _one_user([t for t, _ in past], [i for _, i in past])
+        everything = np.arange(9, dtype=np.int32)
+        np.testing.assert_allclose(
+            present.trend.at(everything, now_s),
+            Trend.as_of(events, 9, [150.0, 600.0], now_s).at(everything, now_s),
+            rtol=1e-3,
+            atol=1e-4,
+        )
+        share = np.bincount(ahead, minlength=9) / len(ahead)
+        np.testing.assert_allclose(present.window_share(everything), share, rtol=1e-12)
+        drawn = present.sample_window(now_s, 50, rng)
+        assert set(np.array(items)[drawn].tolist()) <= set(ahead)
+
+
+def test_moments_go_through_the_log_and_end_with_its_last_window() -> None:
+    present = Present(_one_user(list(range(1000)), [1] * 1000), 2, 100, steps=50)
+    moments = [present.moment_s(step) for step in range(50)]
+    assert moments == sorted(moments)
+    assert moments[0] == 0
+    assert moments[-1] == 900
+    # a window begins half its length before its step's share of the events: 25.5 / 50 of 1000
+    assert moments[25] == 510 - 50
+    assert present.moment_s(50 + 25) == moments[25], "each epoch anew"
+
+
+def test_a_step_is_the_same_from_wherever_one_comes() -> None:
+    rng = np.random.default_rng(1)
+    times_s = np.sort(rng.integers(0, 10_000, 500)).tolist()
+    events = _one_user(times_s, rng.integers(1, 9, 500).tolist())
+    straight, jumping = (Present(events, 9, 300, 20, [1.0]) for _ in range(2))
+    everything = np.arange(9, dtype=np.int32)
+    for step in range(18):
+        straight.advance_to(step)
+    for step in (5, 19, 30, 2, 17):
+        jumping.advance_to(step)
+    now_s = straight.moment_s(17)
+    assert (straight.trend.at(everything, now_s) == jumping.trend.at(everything, now_s)).all()
+
+
+def test_a_log_shorter_than_its_horizon_has_one_moment() -> None:
+    present = Present(_one_user([5, 6, 7], [1, 1, 1]), 2, 1_000_000, steps=4)
+    present.advance_to(3)
+    assert present.moment_s(3) == 5
+    assert present.window_share(np.array([1], np.int32))[0] == pytest.approx(1)
