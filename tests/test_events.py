@@ -196,6 +196,21 @@ def test_ids_that_are_floats(tmp_path: Path, name: str) -> None:
     assert _open(tmp_path, chosen)[0].rows == 1
 
 
+@pytest.mark.parametrize("name", ["user", "item"])
+def test_ids_that_are_no_whole_numbers_are_counted_and_located(tmp_path: Path, name: str) -> None:
+    values = [7.0, 1.5, None, float("nan"), 8.0, float("inf"), -0.5, 0.1, 9.0]
+    rows = [row for value in values for row in _rows(0, **{name: value})]
+    log = write_log(tmp_path / "log.parquet", rows, **{name: pa.float64()})
+    error = _refused(tmp_path, config(log))
+    assert f"the {name} column" in error.what
+    # rows 2, 3, 4, 6, 7, 8 (the first is 1); five are named
+    assert "no whole number in 6 rows, rows 2, 3, 4, 6, 7, ... (the" in str(error.received)
+    # what the hint says works
+    column, sql, where = re.findall(r"(\w+) = '(.+?)'.*= '(.+?)'", str(error.hint))[0]
+    chosen = config(log, log={"derived": {column: sql}, name: column, "where": where})
+    assert [row[name == "item"] for row in _open(tmp_path, chosen)[1]] == [7, 8, 9]
+
+
 def test_ids_that_are_null_are_counted_and_located(tmp_path: Path) -> None:
     rows = [
         {"user": None if n % 3 == 2 else n, "item": n, "at": n, "kind": "play"} for n in range(3000)

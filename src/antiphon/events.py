@@ -60,11 +60,15 @@ def open_log(engine: Engine, config: Config) -> Log:
     user = column_of(columns, section.user, "log.user")
     item = column_of(columns, section.item, "log.item")
     column_of(columns, section.time, "log.time")
-    kinds = [_id_kind(columns, name) for name in ((section.user, "user"), (section.item, "item"))]
     seconds = _seconds(columns, section)
     for key in ("where", "positive", "target"):
         if (expression := getattr(section, key)) is not None:
             engine.check(expression, source, f"log.{key}")
+    existing = f"{source} AS existing WHERE {_condition(section.where)}"
+    kinds = [
+        _id_kind(engine, existing, name, columns[name], role)
+        for name, role in ((section.user, "user"), (section.item, "item"))
+    ]
     contexts = []
     for number, feature in enumerate(config.features.context):
         check_feature(engine, feature, source, f"features.context.{feature.name}")
@@ -83,7 +87,6 @@ def open_log(engine: Engine, config: Config) -> Log:
         f"({target}) AS is_target",
         *contexts,
     ]
-    existing = f"{source} AS existing WHERE {_condition(section.where)}"
     rows, first_s, last_s = _check_rows(engine, section, existing, seconds)
     engine.run(
         f"CREATE VIEW log AS SELECT {', '.join(selected)} FROM {existing}"
@@ -124,18 +127,29 @@ def _id(column: str, kind: str) -> str:
     return column if kind == "whole" else f"CAST({column} AS STRING)"
 
 
-def _id_kind(columns: dict[str, str], name_and_role: tuple[str, str]) -> str:
-    name, role = name_and_role
-    kind = type_kind(columns[name])
-    if kind not in ("whole", "text"):
-        raise LogError(
-            f"the {role} column {name!r} has the type {columns[name]}",
-            received=f"log.{role} = {name!r}",
-            allowed="whole numbers or text",
-            hint="add a column in [log.derived], as in "
-            f"{role}_id = 'CAST({quote(name)} AS BIGINT)', and name that one",
-        )
-    return kind
+def _id_kind(engine: Engine, existing: str, name: str, type_name: str, role: str) -> str:
+    kind = type_kind(type_name)
+    if kind in ("whole", "text"):
+        return kind
+    column, sql = quote(name), f"CAST({quote(name)} AS BIGINT)"
+    received, then = f"log.{role} = {name!r}", ""
+    if kind == "float":
+        whole = f"{column} % 1 = 0"  # neither null nor NaN
+        wrong = f"NOT coalesce({whole}, FALSE)"
+        count = int(engine.rows(f"SELECT count(*) FROM {existing} AND {wrong}")[0][0])
+        if count:
+            received += (
+                f"; no whole number in {count:,} rows, {_places(engine, existing, wrong, count)}"
+            )
+            sql = f"CASE WHEN {whole} THEN {sql} END"
+            then = f"; log.where = '{role}_number IS NOT NULL' leaves those rows out"
+    raise LogError(
+        f"the {role} column {name!r} has the type {type_name}",
+        received=received,
+        allowed="whole numbers or text",
+        hint=f"add a column in [log.derived], as in {role}_number = '{sql}', "
+        f"and name that one{then}",
+    )
 
 
 def _seconds(columns: dict[str, str], section: LogSection) -> str:
@@ -191,20 +205,25 @@ def _no_rows(section: LogSection) -> LogError:
 
 
 def _refuse_nulls(engine: Engine, existing: str, name: str, missing: int) -> None:
+    raise LogError(
+        f"the column {name!r} is null in {missing:,} rows",
+        received=_places(engine, existing, f"{quote(name)} IS NULL", missing),
+        allowed="a user, an item and a time in every row",
+        hint=f"leave them out with log.where = '{quote(name)} IS NOT NULL', if that is right",
+    )
+
+
+def _places(engine: Engine, existing: str, wrong: str, count: int) -> str:
+    """The first of the `count` rows that are wrong, by their places in the files."""
     # numbered before the condition; one thread, so that the numbers are those in the files
     source, condition = existing.split(" AS existing WHERE ", 1)
     numbered = f"(SELECT *, row_number() OVER () AS row_of_log FROM {source} AS files)"
     found = engine.in_order(
         f"SELECT row_of_log FROM {numbered} AS existing WHERE {condition} "
-        f"AND {quote(name)} IS NULL ORDER BY row_of_log LIMIT 5"
+        f"AND {wrong} ORDER BY row_of_log LIMIT 5"
     )
-    more = ", ..." if missing > len(found) else ""
-    raise LogError(
-        f"the column {name!r} is null in {missing:,} rows",
-        received="rows " + ", ".join(str(row[0]) for row in found) + more + " (the first is 1)",
-        allowed="a user, an item and a time in every row",
-        hint=f"leave them out with log.where = '{quote(name)} IS NOT NULL', if that is right",
-    )
+    more = ", ..." if count > len(found) else ""
+    return "rows " + ", ".join(str(row[0]) for row in found) + more + " (the first is 1)"
 
 
 def _refuse_future(section: LogSection, last_s: int) -> None:
