@@ -21,6 +21,7 @@ import chain
 from antiphon import cli, show
 from antiphon.config import Config
 from antiphon.errors import ConfigError, RequestError
+from antiphon.pipeline import Run
 
 COMMANDS = (
     "demo", "run", "prepare", "train", "evaluate", "split", "compare", "index", "export",
@@ -87,6 +88,25 @@ def test_run_prints_a_summary(antiphon, run, config) -> None:
     assert "report.html" in re.sub(r"\s", "", said.out)
     assert "already done" in said.err
     assert "history=1000+" not in said.out.partition("all of it is in")[0]
+
+
+def test_a_summary_tells_what_has_no_value(tmp_path) -> None:
+    log = {
+        "rows": 12_345,
+        "positives": 1_000,
+        "users": 10,
+        "items": 40,
+        "context": {"hour": {"missing_share": 0.25}, "tab": {"missing_share": 0.0}},
+        "item_features": {"artist": {"missing_share": 0.5}, "tag": {"missing_share": 0.0}},
+    }
+    summary = {"log": log, "stages": {}, "loss": None, "metrics": {}}
+    written = io.StringIO()
+    done = Run(Config.load(chain.write(tmp_path)), tmp_path, summary, ())
+    Console(width=120, file=written).print(show.summary_table(done))
+    assert "12,345 rows · 1,000 positives · 10 users · 40 items" in written.getvalue()
+    assert "unknown: hour of 25.0% of the events · artist of 50.0% of the items\n" in (
+        written.getvalue()
+    )
 
 
 def test_run_json_is_the_summary_and_nothing_else(antiphon, run, config) -> None:

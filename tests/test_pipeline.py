@@ -169,6 +169,7 @@ def test_a_csv_log_gives_what_its_parquet_gives(config, tmp_path) -> None:
     one = pipeline.run(Config.load(config), tmp_path / "a", until="prepare")
     other = pipeline.run(Config.load(csv), tmp_path / "b", until="prepare")
     assert one.summary["log"] == other.summary["log"]
+    assert one.summary["log"]["rows"] == chain.ROWS
     for name in ("item_number", "timestamp_s", "context/mood"):
         files = [run.path / "prepared" / "events" / f"{name}.npy" for run in (one, other)]
         assert files[0].read_bytes() == files[1].read_bytes()

@@ -430,6 +430,23 @@ def test_a_vector_that_cannot_be_used(tmp_path: Path, vector: list[Any], receive
     assert received in str(error.received)
 
 
+def test_a_table_that_lacks_half_of_the_items(tmp_path: Path) -> None:
+    rows = [_row(1, item, item) for item in (10, 20, 30, 40)] + [_row(1, 10, 2 * DAY_S)]
+    log = write_log(tmp_path / "log.parquet", rows)
+    (tmp_path / "t.csv").write_text("item,tag,bpm\n10,a,90\n30,b,110\n")
+    table = {"table": str(tmp_path / "t.csv")}
+    tag = {"name": "tag", "kind": "categorical", **table}
+    bpm = {"name": "bpm", "kind": "numeric", **table}
+    prepared = prepare(config(log, features={"item": (tag, bpm)}), tmp_path / "prepared")
+    assert prepared.item_ids().to_pylist() == [10, 20, 30, 40]
+    # items 20 and 40 have the unknown slot of each kind, as number 0 has; 90 and 110 are one
+    # deviation below and above their mean
+    assert prepared.item_feature("tag").tolist() == [0, 1, 0, 2, 0]
+    np.testing.assert_array_equal(prepared.item_feature("bpm"), [np.nan, -1, np.nan, 1, np.nan])
+    shares = prepared.statistics()["item_features"]
+    assert shares == {"tag": {"missing_share": 0.5}, "bpm": {"missing_share": 0.5}}
+
+
 def test_a_table_that_knows_none_of_the_items(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.parquet", [_row(1, 10, 0), _row(1, 10, 2 * DAY_S)])
     (tmp_path / "t.csv").write_text("item,tag\n11,a\n")

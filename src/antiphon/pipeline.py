@@ -190,12 +190,13 @@ def summarize(
 ) -> dict[str, Any]:
     """What a run came to, from the outputs of those of its stages that are done."""
     statistics = _read_json(path / "prepared" / "statistics.json")
+    files = _read_json(path / "prepared" / "held_out" / "statistics.json")
     training = _read_json(path / "model" / "training.json") if "train" in done else {}
     evaluation = _read_json(path / "evaluation" / "evaluation.json") if "evaluate" in done else {}
     searched = _read_json(path / "index" / "index.json") if "index" in done else {}
     return {
         "name": path.name,
-        "log": statistics,
+        "log": ({"rows": files["rows_read"]} if files else {}) | statistics,
         "stages": {name: dict(stages[name]) for name in STAGES if name in stages},
         "loss": {
             "first": training["loss"][0],

@@ -48,7 +48,10 @@ def error(problem: AntiphonError, console: Console) -> None:
 def summary_table(run: Run) -> RenderableType:
     """The stages, the loss against chance and the metrics of a run."""
     summary = run.summary
-    parts: list[RenderableType] = [_log_line(summary["log"]), _stages(summary, run.skipped)]
+    parts: list[RenderableType] = [_log_line(summary["log"])]
+    if missing := _missing_line(summary["log"]):
+        parts.append(missing)
+    parts.append(_stages(summary, run.skipped))
     if loss := summary["loss"]:
         parts.append(
             Text.assemble(
@@ -92,6 +95,17 @@ def files_table(folder: Path, files: Mapping[str, int]) -> Table:
 def _log_line(log: Mapping[str, Any]) -> Text:
     words = [f"{log[key]:,} {key}" for key in ("rows", "positives", "users", "items") if key in log]
     return Text(" · ".join(words), style="bold")
+
+
+def _missing_line(log: Mapping[str, Any]) -> Text | None:
+    """What has no value of a feature, if anything: it gets the feature's unknown slot."""
+    words = [
+        f"{name} of {share['missing_share']:.1%} of the {what}"
+        for key, what in (("context", "events"), ("item_features", "items"))
+        for name, share in log.get(key, {}).items()
+        if share["missing_share"] > 0
+    ]
+    return Text("unknown: " + " · ".join(words), style="dim") if words else None
 
 
 def _stages(summary: Mapping[str, Any], skipped: Sequence[str]) -> Table:
