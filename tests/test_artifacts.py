@@ -98,6 +98,18 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
     assert not list((tmp_path / "run").iterdir())
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(ArtifactError, match="can't be written") as caught:
+        write_json(tmp_path / "runs/demo/summary.json", {})
+    assert caught.value.received == str(tmp_path / "runs/demo")
+    with (
+        pytest.raises(ArtifactError, match="can't be written"),
+        write_stage(tmp_path / "runs/demo/model", made_from=0),
+    ):
+        pytest.fail("there is no folder to write into")
+
+
 def test_damage_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "prepared"
     other = _write(tmp_path / "other/prepared", "jello")

@@ -76,8 +76,8 @@ def write_json(path: Path, value: object) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that it is either the old one or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    _make_parent(path)
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -103,11 +103,11 @@ def write_stage(
     Raises:
         ArtifactError: the disk is full or can't be written; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_parent(path)
     _sweep(path)
     temporary = path.with_name(f".{path.name}.new-{os.getpid()}")
-    temporary.mkdir()
     try:
+        temporary.mkdir()
         yield temporary
         names = sorted(p.relative_to(temporary).as_posix() for p in _files(temporary))
         manifest = {
@@ -244,6 +244,13 @@ def _sweep(path: Path) -> None:
             owner = int(leftover.name.rsplit("-", 1)[1])
             if owner == os.getpid() or not Path(f"/proc/{owner}").exists():
                 shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _make_parent(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _disk_error(path, error) from error
 
 
 def _disk_error(path: Path, error: OSError) -> ArtifactError:
