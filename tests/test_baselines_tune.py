@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from antiphon.baselines import NAMES, factors, store, tune, tune_baselines
 from antiphon.baselines.recipes import RECIPES
 from antiphon.baselines.search import Tried, search
 from antiphon.config import EvaluateSection
-from antiphon.errors import EvaluationError
+from antiphon.errors import ArtifactError, EvaluationError
 from antiphon.prepared import Events, Prepared
 from antiphon.queries import Queries, queries_of_window
 from antiphon.schema import Schema
@@ -292,6 +293,22 @@ def test_a_damaged_cache_counts_as_none(tmp_path: Path) -> None:
     assert first.knobs == again.knobs
     np.testing.assert_array_equal(first.scorer.factors.item, again.scorer.factors.item)
     assert not list(tmp_path.glob(".*")), "nothing half-written is left"
+
+
+def test_a_full_disk_says_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, **_: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(ArtifactError, match="No space left on device"):
+        store.Store(tmp_path, "a log").write_arrays("ials", {}, {"item": np.zeros(3)})
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(ArtifactError, match="can't be written"):
+        store.Store(tmp_path / "file", "a log").write_arrays("ials", {}, {"item": np.zeros(3)})
 
 
 def test_the_code_version_is_that_of_the_files() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zipfile
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from antiphon.artifacts import fingerprint, hash_file, write_json
+from antiphon.errors import ArtifactError
 
 __all__ = ["Store", "code_version"]
 
@@ -43,7 +45,11 @@ class Store:
             return None
 
     def write(self, name: str, depends_on: object, value: object) -> None:
-        """Keep a JSON value."""
+        """Keep a JSON value.
+
+        Raises:
+            ArtifactError: the disk is full or can't be written.
+        """
         if path := self._path(name, depends_on, "json"):
             write_json(path, value)
 
@@ -62,18 +68,25 @@ class Store:
         """Keep arrays, by name.
 
         Raises:
-            OSError: the disk is full or can't be written.
+            ArtifactError: the disk is full or can't be written.
         """
         path = self._path(name, depends_on, "npz")
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             np.savez(temporary, **arrays)  # type: ignore[arg-type]
             temporary.replace(path)
+        except OSError as error:
+            raise ArtifactError(
+                f"{path} can't be written: {error.strerror or error}",
+                received=error.filename,
+                hint="free some space; what was found before is kept",
+            ) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
     def _path(self, name: str, depends_on: object, suffix: str) -> Path | None:
         if self.folder is None:
