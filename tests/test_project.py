@@ -153,6 +153,15 @@ def test_modules_use_of_each_other_only_what_all_names() -> None:
     assert not hidden
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_is_pickled(path: Path) -> None:
+    """Reading a pickle would run whatever it says. (numpy reads none unless it is told to.)"""
+    pickles = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+    assert not {module.partition(".")[0] for module, _ in imported(path)} & pickles
+    given = [word for word in ast.walk(tree_of(path)) if isinstance(word, ast.keyword)]
+    assert {ast.unparse(word.value) for word in given if word.arg == "allow_pickle"} <= {"False"}
+
+
 # --- dependencies
 
 
