@@ -104,7 +104,7 @@ def test_windows_cover_the_log_evenly(batches: Batches) -> None:
 
 def test_expected_counts_are_those_of_the_mixture(batches: Batches) -> None:
     # A candidate's count: 15 other queries of 4 targets, drawn like the window's plays, and 32
-    # negatives drawn by plays ** 0.75. Of all items: sum of expected counts = 60 + 32.
+    # negatives drawn by (plays + 0.5) ** 0.75. Of all items: sum of expected counts = 60 + 32.
     step = batches.steps_per_epoch // 2
     batch = batches.batch(step)
     now_s = batches._present.moment_s(step)
@@ -112,7 +112,8 @@ def test_expected_counts_are_those_of_the_mixture(batches: Batches) -> None:
     ahead = (times_s >= now_s) & (times_s < now_s + planted.DAY)
     window = np.bincount(batches.events.item_number[batches.events.rows()][ahead], minlength=61)
     counts = batches.catalogue.counts.astype(float)
-    expected = 60 * window / window.sum() + 32 * counts**0.75 / (counts**0.75).sum()
+    weight = np.where(np.arange(61) > 0, (counts + 0.5) ** 0.75, 0)
+    expected = 60 * window / window.sum() + 32 * weight / weight.sum()
     assert expected.sum() == pytest.approx(92)
     items = batch["rows"]["item"]
     candidates = items[np.concatenate([batch["positive"].ravel(), batch["negative"]])]

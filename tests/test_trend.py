@@ -74,15 +74,18 @@ def test_the_present_knows_nothing_of_the_future() -> None:
         assert set(np.array(items)[drawn].tolist()) <= set(ahead)
 
 
-def test_moments_go_through_the_log_and_end_with_its_last_window() -> None:
-    present = Present(_one_user(list(range(1000)), [1] * 1000), 2, 100, steps=50)
-    moments = [present.moment_s(step) for step in range(50)]
-    assert moments == sorted(moments)
-    assert moments[0] == 0
-    assert moments[-1] == 900
-    # a window begins half its length before its step's share of the events: 25.5 / 50 of 1000
-    assert moments[25] == 510 - 50
-    assert present.moment_s(50 + 25) == moments[25], "each epoch anew"
+@pytest.mark.parametrize("steps", [1, 3, 4, 10, 50, 64, 99])
+def test_moments_sweep_through_the_log_and_end_with_its_last_window(steps) -> None:
+    present = Present(_one_user(list(range(1000)), [1] * 1000), 2, 100, steps)
+    moments = np.array([present.moment_s(step) for step in range(steps)])
+    assert [present.moment_s(steps + step) for step in range(steps)] == moments.tolist()
+    back = np.flatnonzero(np.diff(moments) < 0)
+    assert len(back) == max(1, min(8, steps // 4)) - 1, "eight sweeps, each forwards"
+    assert moments.max() <= 900
+    # middles of windows, 50 s after the moments, cover the log evenly but for its ends
+    inside = np.sort(moments[(moments > 0) & (moments < 900)]) + 50
+    gaps = np.diff(inside)
+    assert len(gaps) < 2 or gaps.max() <= 2.2 * 1000 / steps + 1
 
 
 def test_a_step_is_the_same_from_wherever_one_comes() -> None:
@@ -91,11 +94,11 @@ def test_a_step_is_the_same_from_wherever_one_comes() -> None:
     events = _one_user(times_s, rng.integers(1, 9, 500).tolist())
     straight, jumping = (Present(events, 9, 300, 20, [1.0]) for _ in range(2))
     everything = np.arange(9, dtype=np.int32)
-    for step in range(18):
+    for step in range(17):
         straight.advance_to(step)
-    for step in (5, 19, 30, 2, 17):
+    for step in (5, 19, 30, 2, 16):
         jumping.advance_to(step)
-    now_s = straight.moment_s(17)
+    now_s = straight.moment_s(16)
     assert (straight.trend.at(everything, now_s) == jumping.trend.at(everything, now_s)).all()
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, Shaped, UInt8
+from jaxtyping import Float32, Float64, Int, Int32, Int64, Shaped, UInt8
 
 from antiphon.catalogue import Catalogue
 from antiphon.history import History, gather_history
@@ -33,6 +33,7 @@ __all__ = ["Batch", "Batches"]
 
 Batch = dict[str, Any]
 
+UNPLAYED = 0.5
 TRIALS = 16
 """Steps tried, spread over an epoch, to learn how many rows a batch touches."""
 
@@ -87,8 +88,8 @@ class Batches:
         )
         self._library = Library.of(self.events) if self.model.repeats else None
         # the one array as long as the catalogue: what negatives are drawn by
-        steps = self.catalogue.counts.astype(np.float64)
-        steps[steps > 0] **= self.train.negative_power
+        steps = self._negative_weight(np.arange(self.catalogue.rows))
+        steps[0] = 0.0
         self._negative_steps = np.cumsum(steps, out=steps)
         drawn = self.train.library_negatives if self.model.repeats else 0
         owned = self.model.history_length + drawn
@@ -195,13 +196,16 @@ class Batches:
         drawn = rng.random(self.train.sampled_negatives) * steps[-1]
         return np.searchsorted(steps, drawn, side="right").astype(np.int32)
 
+    def _negative_weight(self, items: Int[np.ndarray, " items"]) -> Float64[np.ndarray, " items"]:
+        """What an item is drawn by: what was never played must learn not to be listed, too."""
+        return (self.catalogue.counts[items] + UNPLAYED) ** self.train.negative_power
+
     def _log_expected_count(
         self, candidates: Int32[np.ndarray, " candidates"]
     ) -> Float32[np.ndarray, " candidates"]:
         """How often a candidate is expected among those that may be its query's negatives."""
-        counts = self.catalogue.counts[candidates].astype(np.float64)
         in_batch = (self.queries - 1) * self.train.targets_per_query
-        powered = counts**self.train.negative_power / self._negative_steps[-1]
+        powered = self._negative_weight(candidates) / self._negative_steps[-1]
         share = self._present.window_share(candidates)
         expected = in_batch * share + self.train.sampled_negatives * powered
         return np.asarray(np.log(expected), np.float32)

@@ -1,7 +1,8 @@
 """The moment at which a training batch asks: what was popular then, and who played what next.
 
-Moments move through the log as steps go by, so that what is known of a moment is brought forward
-from the one before, at a cost that the events between them set and not the catalogue.
+Moments sweep through the log as steps go by, so that what is known of a moment is brought forward
+from the one before, at a cost that the events between them set and not the catalogue. An epoch is
+several sweeps, each at moments of its own: in one alone, neighbouring batches would be much alike.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from antiphon.trend import Trend
 
 __all__ = ["Present"]
 
+SWEEPS = 8
+STEPS_OF_A_SWEEP = 4
+"""At least; where an epoch has few steps it has fewer sweeps."""
+
 
 class Present:
     """The present of each step, and the window of time that follows it.
@@ -25,7 +30,7 @@ class Present:
         events: the events in sight.
         items: item numbers are below this.
         horizon_s: length of the window.
-        steps: in an epoch, which goes through the log once.
+        steps: in an epoch, whose windows cover the log evenly.
         half_lives: of trends, in horizons.
     """
 
@@ -43,12 +48,15 @@ class Present:
         self.steps = steps
         self.timeline = Timeline(events)
         self._begin_s, self._end_s = (self.timeline.time_s(place) for place in (0, -1))
+        self._sweeps = max(1, min(SWEEPS, steps // STEPS_OF_A_SWEEP))
         self._step = -1
         self._begin()
 
     def moment_s(self, step: int) -> int:
         """When a step asks: so that windows cover the log evenly, the last one ends with it."""
-        place = int((step % self.steps + 0.5) / self.steps * len(self.timeline.rows))
+        sweep, begin = self._sweep(step)
+        reached = (step - begin) * self._sweeps / self.steps + (sweep + 0.5) / self.steps
+        place = min(int(reached * len(self.timeline.rows)), len(self.timeline.rows) - 1)
         middle_s = self.timeline.time_s(place)
         latest_s = max(self._begin_s, self._end_s + 1 - self.horizon_s)
         return max(self._begin_s, min(middle_s - self.horizon_s // 2, latest_s))
@@ -58,13 +66,19 @@ class Present:
 
         Whatever step came before, sums are made in the same order, and so are the same.
         """
-        epoch = step // self.steps * self.steps
-        if not epoch <= self._step <= step:
+        begin = self._sweep(step)[1]
+        if not begin <= self._step <= step:
             self._begin()
-            self._step = epoch - 1
+            self._step = begin - 1
         for between in range(self._step + 1, step + 1):
             self._advance(self.moment_s(between))
         self._step = step
+
+    def _sweep(self, step: int) -> tuple[int, int]:
+        """Which sweep of its epoch a step is in, and the step at which that begins."""
+        epoch, place = divmod(step, self.steps)
+        sweep = place * self._sweeps // self.steps
+        return sweep, epoch * self.steps - (-sweep * self.steps // self._sweeps)
 
     def sample_window(
         self, now_s: int, number: int, rng: np.random.Generator
