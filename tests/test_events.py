@@ -306,6 +306,22 @@ def test_a_log_that_where_leaves_empty(tmp_path: Path) -> None:
     assert error.what == "the log has no rows"
 
 
+def test_context_vectors_that_cannot_be_used_are_counted_and_located(tmp_path: Path) -> None:
+    vectors = [[1, 2], [1], None, [1, float("nan")], [1, None], [0, float("-inf")], [1, 2, 3]]
+    rows = [row for vector in vectors for row in _rows(0, v=vector)]
+    rows += _rows(0, v=[], kind="skip")  # is no positive, so nobody reads it
+    log = write_log(tmp_path / "log.parquet", rows, v=pa.list_(pa.float64()))
+    feature = {"name": "v", "kind": "vector", "size": 2}
+    error = _refused(tmp_path, config(log, features={"context": (feature,)}))
+    assert isinstance(error, LogError)
+    assert error.what == "the vector of features.context.v can't be used in 5 rows"
+    assert error.received == "rows 2, 4, 5, 6, 7 (the first is 1)"
+    feature["sql"] = "CASE WHEN len(v) = 2 AND isfinite(v[2]) THEN v END"
+    log = write_log(tmp_path / "log.parquet", rows[:4], v=pa.list_(pa.float64()))
+    found = _open(tmp_path, config(log, features={"context": (feature,)}))[1]
+    assert [row[-1] for row in found] == [[1, 2], None, None, None]
+
+
 def test_a_value_that_cannot_be_converted(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.parquet", _rows(0))
     chosen = config(log, log={"where": "CAST(kind AS INTEGER) = 1"})

@@ -15,7 +15,7 @@ from antiphon.schema import (
     VectorFeature,
 )
 
-__all__ = ["check_feature", "column_of"]
+__all__ = ["check_feature", "column_of", "places"]
 
 
 def column_of(columns: Iterable[str], name: str, key: str) -> str:
@@ -69,6 +69,26 @@ def check_feature(engine: Engine, feature: Feature, relation: str, key: str) -> 
             allowed=", ".join(_WORDS[kind] for kind in allowed),
             hint="convert it with `sql`, or choose another kind",
         )
+
+
+def places(engine: Engine, existing: str, wrong: str, count: int) -> str:
+    """Words for the first of the `count` rows that are wrong, by their places in the files.
+
+    Args:
+        engine: can't keep many threads busy afterwards; what follows is an error.
+        existing: `FILES AS existing WHERE CONDITION`.
+        wrong: a condition on rows that exist.
+        count: how many rows are wrong.
+    """
+    # numbered before the condition; one thread, so that the numbers are those in the files
+    source, condition = existing.split(" AS existing WHERE ", 1)
+    numbered = f"(SELECT *, row_number() OVER () AS row_of_log FROM {source} AS files)"
+    found = engine.in_order(
+        f"SELECT row_of_log FROM {numbered} AS existing WHERE {condition} "
+        f"AND {wrong} ORDER BY row_of_log LIMIT 5"
+    )
+    more = ", ..." if count > len(found) else ""
+    return "rows " + ", ".join(str(row[0]) for row in found) + more + " (the first is 1)"
 
 
 _WORDS: dict[TypeKind, str] = {

@@ -25,6 +25,7 @@ __all__ = [
     "Engine",
     "TypeKind",
     "each_of",
+    "is_no_vector",
     "quote",
     "seconds_of_timestamp",
     "split_text",
@@ -66,6 +67,12 @@ def each_of(expression: str) -> str:
 def split_text(expression: str, separator: str) -> str:
     """SQL for the list of the parts of a text."""
     return f"string_split({expression}, '{separator.replace(chr(39), chr(39) * 2)}')"
+
+
+def is_no_vector(expression: str, size: int) -> str:
+    """SQL that holds where a list has another size, or an element that is null or not finite."""
+    finite = f"list_filter({expression}, lambda e: isfinite(CAST(e AS FLOAT)))"
+    return f"coalesce(len({expression}) <> {size} OR len({finite}) <> {size}, FALSE)"
 
 
 def type_kind(type_name: str) -> TypeKind:

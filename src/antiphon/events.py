@@ -11,11 +11,12 @@ import math
 import time
 from dataclasses import dataclass
 
-from antiphon.columns import check_feature, column_of
+from antiphon.columns import check_feature, column_of, places
 from antiphon.config import Config
-from antiphon.engine import Engine, quote, seconds_of_timestamp, type_kind
+from antiphon.engine import Engine, is_no_vector, quote, seconds_of_timestamp, type_kind
 from antiphon.errors import ConfigError, LogError
 from antiphon.files import find_files
+from antiphon.schema import VectorFeature
 from antiphon.sections import LogSection
 from antiphon.split import DAY_S, utc
 
@@ -48,7 +49,8 @@ def open_log(engine: Engine, config: Config) -> Log:
 
     Raises:
         ConfigError: a file, column or expression of the config doesn't fit the files.
-        LogError: no rows, ids or times that are null, times in the future, damaged files.
+        LogError: no rows, ids or times that are null, times in the future, vectors of another size,
+            damaged files.
     """
     section = config.log
     files = find_files(section.events, "log.events")
@@ -88,6 +90,9 @@ def open_log(engine: Engine, config: Config) -> Log:
         *contexts,
     ]
     rows, first_s, last_s = _check_rows(engine, section, existing, seconds)
+    for feature in config.features.context:
+        if isinstance(feature, VectorFeature):
+            _refuse_vectors(engine, existing, _condition(section.positive), feature)
     engine.run(
         f"CREATE VIEW log AS SELECT {', '.join(selected)} FROM {existing}"
         + _in_sample(user, section.sample_users)
@@ -139,7 +144,7 @@ def _id_kind(engine: Engine, existing: str, name: str, type_name: str, role: str
         count = int(engine.rows(f"SELECT count(*) FROM {existing} AND {wrong}")[0][0])
         if count:
             received += (
-                f"; no whole number in {count:,} rows, {_places(engine, existing, wrong, count)}"
+                f"; no whole number in {count:,} rows, {places(engine, existing, wrong, count)}"
             )
             sql = f"CASE WHEN {whole} THEN {sql} END"
             then = f"; log.where = '{role}_number IS NOT NULL' leaves those rows out"
@@ -207,23 +212,22 @@ def _no_rows(section: LogSection) -> LogError:
 def _refuse_nulls(engine: Engine, existing: str, name: str, missing: int) -> None:
     raise LogError(
         f"the column {name!r} is null in {missing:,} rows",
-        received=_places(engine, existing, f"{quote(name)} IS NULL", missing),
+        received=places(engine, existing, f"{quote(name)} IS NULL", missing),
         allowed="a user, an item and a time in every row",
         hint=f"leave them out with log.where = '{quote(name)} IS NOT NULL', if that is right",
     )
 
 
-def _places(engine: Engine, existing: str, wrong: str, count: int) -> str:
-    """The first of the `count` rows that are wrong, by their places in the files."""
-    # numbered before the condition; one thread, so that the numbers are those in the files
-    source, condition = existing.split(" AS existing WHERE ", 1)
-    numbered = f"(SELECT *, row_number() OVER () AS row_of_log FROM {source} AS files)"
-    found = engine.in_order(
-        f"SELECT row_of_log FROM {numbered} AS existing WHERE {condition} "
-        f"AND {wrong} ORDER BY row_of_log LIMIT 5"
-    )
-    more = ", ..." if count > len(found) else ""
-    return "rows " + ", ".join(str(row[0]) for row in found) + more + " (the first is 1)"
+def _refuse_vectors(engine: Engine, existing: str, positive: str, feature: VectorFeature) -> None:
+    wrong = f"{positive} AND {is_no_vector(f'({feature.expression})', feature.size)}"
+    count = int(engine.rows(f"SELECT count(*) FROM {existing} AND {wrong}")[0][0])
+    if count:
+        raise LogError(
+            f"the vector of features.context.{feature.name} can't be used in {count:,} rows",
+            received=places(engine, existing, wrong, count),
+            allowed=f"{feature.size} finite numbers, or null where it is unknown",
+            hint="correct `size`, or make such vectors null with `sql`",
+        )
 
 
 def _refuse_future(section: LogSection, last_s: int) -> None:
