@@ -70,6 +70,29 @@ def test_the_true_context_beats_a_shuffled_one_by_more_than_its_interval(prepare
     assert on.mean() > 0.7
 
 
+@pytest.mark.parametrize(
+    "off",
+    [
+        {"model__history_length": 0},
+        {"model__repeats": False},
+        {"model__trend_half_lives": []},
+        {"train__library_negatives": 0, "train__sampled_negatives": 0},
+        {"model__history_length": 0, "model__repeats": False, "model__trend_half_lives": []},
+        {"model__history_length": 0, "train__library_negatives": 0},
+    ],
+)
+def test_it_learns_and_answers_with_parts_switched_off(prepared, tmp_path: Path, off) -> None:
+    config = planted.config(train__epochs=2.0, **off)
+    train(config, prepared, tmp_path / "model")
+    trained = TrainedModel.load(tmp_path / "model", prepared, config)
+    training = json.loads((tmp_path / "model/training.json").read_text(encoding="utf-8"))
+    assert training["loss"][-1] < training["chance"][-1] - 0.1
+    queries, _ = queries_of_window(prepared.held_out, prepared.schema.user_count, 9 * 86_400)
+    everything, scores = trained.rank(queries, 60, exclude_heard=False)
+    assert (np.sort(everything, axis=1) == np.arange(1, 61)).all()
+    assert np.isfinite(scores).all()
+
+
 def test_loss_is_reported_beside_chance(model) -> None:
     training = json.loads((model.stage.path / "training.json").read_text())
     # about ln of the 60 items, as every candidate then has the same score

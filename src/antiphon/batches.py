@@ -212,14 +212,16 @@ class Batches:
 
     def _heard(self, drawn: _Drawn) -> UInt8[np.ndarray, "queries candidates_by_8"]:
         """Bits: which candidates a query's user has had before, wherever in their library."""
+        if not drawn.own:
+            return np.zeros((self.queries, 0), np.uint8)
+        places = np.concatenate([drawn.positive_at.ravel(), drawn.negative_at])
         starts = self.events.starts[drawn.users]
-        lengths = drawn.end - starts if drawn.own else np.zeros(self.queries, np.int64)
+        lengths = drawn.end - starts
         rows = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
         at = self._items.where(self.events.item_number[rows])
         heard = np.zeros((self.queries, self._items.capacity), bool)
         heard[np.repeat(np.arange(self.queries), lengths)[at >= 0], at[at >= 0]] = True
-        candidates = np.concatenate([drawn.positive_at.ravel(), drawn.negative_at])
-        return np.packbits(heard[:, candidates], axis=1, bitorder="little")
+        return np.packbits(heard[:, places], axis=1, bitorder="little")
 
     def _contexts(
         self, targets: Int64[np.ndarray, "queries targets"], rng: np.random.Generator

@@ -42,7 +42,7 @@ class Shared(NamedTuple):
         item: the item of each candidate.
         group: the queries of one group (one user at one moment) are no negatives for each other.
         left_out: bits, little-endian: which candidates are no negatives of a group; groups are
-            numbered from 0.
+            numbered from 0. Without columns none is left out.
         own_log_count: as `log_count`, of the negatives that only one query has; inf for none.
     """
 
@@ -93,7 +93,7 @@ def _forward(
     query, candidate = (jnp.pad(x, ((0, 0), (0, width % 2))) for x in (query, candidate))
     # the tile is the right side of every product: transposing it would cost more than the product
     transposed = candidate.T
-    places = jnp.arange(len(candidate), dtype=jnp.int32)
+    bits = 8 * shared.left_out.shape[1]
     group = jnp.full(len(candidate), -1, shared.group.dtype).at[:queries].set(shared.group)
     evenly = jnp.exp(-shared.log_count)
 
@@ -101,8 +101,11 @@ def _forward(
         loss, chance, d_transposed = carry
         q, target, bonus, own, own_log_count, positive, owner = rows
         own = own - own_log_count
-        bits = shared.left_out[owner][:, places // 8] >> (places % 8).astype(jnp.uint8)
-        out = (shared.item == positive[:, None]) | (group == owner[:, None]) | (bits & 1 == 1)
+        out = (shared.item == positive[:, None]) | (group == owner[:, None])
+        if bits:
+            left_out = shared.left_out[owner][:, :, None] >> jnp.arange(8, dtype=jnp.uint8)
+            left_out = left_out.reshape(len(owner), bits)[:, : len(candidate)]
+            out = out | (left_out & 1 == 1)
         logits = jnp.where(out, -jnp.inf, q @ transposed - shared.log_count)
         score = jnp.sum(q * target, axis=1) + bonus
         top = jnp.maximum(jnp.max(logits, axis=1), score)

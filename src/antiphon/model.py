@@ -115,7 +115,7 @@ class TwoTower(keras.Model):
         shared = jnp.concatenate([positive.reshape(-1), batch["negative"]])
         # one gather, so that there is one scatter on the way back
         taken = _rows(vectors, jnp.concatenate([heard.reshape(-1), shared]))
-        heard_vectors = taken[: heard.size].reshape(*heard.shape, -1)
+        heard_vectors = taken[: heard.size].reshape(*heard.shape, vectors.shape[1])
         candidate = jnp.concatenate([taken[heard.size :], _rows(trend, shared)], axis=1)
         query = self.query_tower(
             _rows(rows["user"], batch["user"]),

@@ -43,10 +43,13 @@ class Trend:
         if not len(items):
             return
         now_s = times_s.max()
-        touched = np.unique(items)
-        self._counts[touched] *= self._decay(now_s - self._time_s[touched])
-        self._time_s[touched] = now_s
-        np.add.at(self._counts, items, self._decay(now_s - times_s))
+        touched, place = np.unique(items, return_inverse=True)
+        decayed = self._counts[touched] * self._decay(now_s - self._time_s[touched])
+        plays = self._decay(now_s - times_s)
+        # column by column: several times as fast as numpy.add.at on rows
+        for column in range(self.width):
+            decayed[:, column] += np.bincount(place, plays[:, column])
+        self._counts[touched], self._time_s[touched] = decayed, now_s
 
     def at(
         self, items: Int32[np.ndarray, " items"], now_s: int
