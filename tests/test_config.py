@@ -104,6 +104,8 @@ def test_unknown_keys_are_refused_with_a_suggestion(
     [
         ("train.learning_rate=-1", "train.learning_rate"),
         ("train.seed=x", "train.seed"),
+        ("model.trend_half_lives=[2.0, 0.0]", "model.trend_half_lives"),
+        ("model.trend_half_lives=[inf]", "model.trend_half_lives"),
         ("prepare.memory_limit=lots", "prepare.memory_limit"),
         ("log.sample_users=0", "log.sample_users"),
         ("log.time_unit=minutes", "log.time_unit"),

@@ -45,6 +45,9 @@ def test_plays_are_those_that_a_loop_finds(users, rows_at_once) -> None:
                 item = events.item_number[row]
                 before = [r for r in range(start, until) if events.item_number[r] == item]
                 last, known = library.latest(np.array([row]), np.array([until]))
+                if row < until:
+                    is_last = library.is_last(np.array([row]), np.array([until]))
+                    assert bool(is_last[0]) == (row == before[-1])
                 assert bool(known[0]) == bool(before)
                 if not before:
                     continue

@@ -3,8 +3,8 @@
 A training query is asked the way evaluation and serving ask: at a moment, of a user whose history
 ends there, about what they play in the `horizon` that follows. A batch has one moment, so that what
 is popular just then is known to all of its queries; from step to step moments move through the
-log, and each epoch begins anew. One history serves several targets, each under
-its own context, so that gathering and attending to it is paid once.
+log (see `present.py`). One history serves several targets, each under its own context, so that
+gathering and attending to it is paid once.
 
 Every id of a batch is an index into the batch's own short list of table rows, each row once: a
 step reads and writes just those rows.
@@ -23,7 +23,7 @@ from antiphon.catalogue import Catalogue
 from antiphon.history import History, gather_history
 from antiphon.library import Library
 from antiphon.own_negatives import OwnNegatives, draw_own_negatives
-from antiphon.prepared import Events
+from antiphon.prepared import Events, rows_between
 from antiphon.present import Present
 from antiphon.rows import ItemInputs, RowFinder
 from antiphon.schema import Schema, missing_value
@@ -34,6 +34,7 @@ __all__ = ["Batch", "Batches"]
 Batch = dict[str, Any]
 
 UNPLAYED = 0.5
+"""Plays that every item is taken to have on top of its own, where negatives are drawn."""
 TRIALS = 16
 """Steps tried, spread over an epoch, to learn how many rows a batch touches."""
 
@@ -217,8 +218,8 @@ class Batches:
         places = np.concatenate([drawn.positive_at.ravel(), drawn.negative_at])
         starts = self.events.starts[drawn.users]
         lengths = drawn.end - starts
-        rows = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        at = self._items.where(self.events.item_number[rows])
+        heard_rows = rows_between(starts, drawn.end)
+        at = self._items.where(self.events.item_number[heard_rows])
         heard = np.zeros((self.queries, self._items.capacity), bool)
         heard[np.repeat(np.arange(self.queries), lengths)[at >= 0], at[at >= 0]] = True
         return np.packbits(heard[:, places], axis=1, bitorder="little")

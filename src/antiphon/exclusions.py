@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from antiphon.prepared import Events
+from antiphon.prepared import Events, rows_between
 from antiphon.queries import Queries
 
 __all__ = ["Exclusions"]
@@ -29,8 +29,7 @@ class Exclusions:
         users = queries.user_number.astype(np.int64)
         starts, ends = events.starts[users], events.first_at(users, queries.time_s - gap_s)
         offsets = np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int64)
-        rows = np.repeat(starts - offsets[:-1], ends - starts) + np.arange(offsets[-1])
-        return cls(offsets, np.asarray(events.item_number[rows]))
+        return cls(offsets, np.asarray(events.item_number[rows_between(starts, ends)]))
 
     def pairs(
         self, rows: slice, item_count: int

@@ -89,6 +89,15 @@ class Library:
             first = last
         return cls(events, by_item, place, earlier)
 
+    def is_last(
+        self, rows: Int64[np.ndarray, " rows"], end: Int64[np.ndarray, " rows"]
+    ) -> Bool[np.ndarray, " rows"]:
+        """Whether a row before row `end` is its user's last play, before that, of its item."""
+        after = self.place[rows].astype(np.int64) + 1
+        following = self.by_item[np.minimum(after, len(self.by_item) - 1)]
+        again = (after < len(self.by_item)) & (self.earlier[following] > 0)
+        return ~(again & (following < end))
+
     def latest(
         self, rows: Int64[np.ndarray, " pairs"], end: Int64[np.ndarray, " pairs"]
     ) -> tuple[Int64[np.ndarray, " pairs"], Bool[np.ndarray, " pairs"]]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Int32, Int64
 
 from antiphon.library import Library
+from antiphon.prepared import rows_between
 from antiphon.queries import Queries
 
-__all__ = ["Block", "blocks_of", "merge"]
+__all__ = ["Block", "blocks_of"]
 
 PAIRS_AT_ONCE = 1 << 16
 LEAST_LENGTH = 64
@@ -36,7 +37,7 @@ class Block:
 def blocks_of(library: Library, queries: Queries) -> Iterator[Block]:
     """Every query that has a library, in blocks of like lengths.
 
-    Lengths and numbers of queries are powers of two, so that few shapes are ever compiled.
+    Lengths are powers of two, so that few shapes are ever compiled.
     """
     users = queries.user_number.astype(np.int64)
     start = library.events.starts[users]
@@ -58,10 +59,9 @@ def _block(
 ) -> Block:
     lengths = end - start
     query = np.repeat(np.arange(len(some)), lengths)
-    rows = np.repeat(start - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-    last, _ = library.latest(rows, end[query])
-    itself = last == rows
-    query, rows = query[itself], rows[itself]
+    rows = rows_between(start, end)
+    last = library.is_last(rows, end[query])
+    query, rows = query[last], rows[last]
     items = np.bincount(query, minlength=len(some))
     width = max(LEAST_LENGTH, 1 << int(items.max() - 1).bit_length())
     column = np.arange(len(rows)) - np.repeat(np.cumsum(items) - items, items)
@@ -82,17 +82,3 @@ def _block(
             "context": {name: padded(values) for name, values in context.items()},
         },
     )
-
-
-def merge(
-    lists: tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]],
-    own: tuple[Int32[np.ndarray, "queries own"], Float32[np.ndarray, "queries own"]],
-) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
-    """The best of two lists without common items; equals are ordered by item number."""
-    k = lists[0].shape[1]
-    numbers = np.concatenate([lists[0], own[0]], axis=1)
-    scores = np.concatenate([lists[1], own[1]], axis=1)
-    scores = np.where(numbers > 0, scores, -np.inf)
-    order = np.lexsort((numbers, -scores), axis=1)[:, :k]
-    numbers, scores = (np.take_along_axis(x, order, axis=1) for x in (numbers, scores))
-    return np.where(np.isfinite(scores), numbers, 0).astype(np.int32), scores

@@ -33,7 +33,7 @@ from jaxtyping import Bool, Int32, Int64, Shaped
 from antiphon.artifacts import Stage, open_stage
 from antiphon.schema import Schema
 
-__all__ = ["Events", "Prepared", "read_schema"]
+__all__ = ["Events", "Prepared", "read_schema", "rows_between"]
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,7 @@ class Events:
 
     def rows(self) -> Int64[np.ndarray, " visible"]:
         """The row numbers of all events in sight."""
-        lengths = self.ends - self.starts
-        first = np.repeat(self.starts - np.cumsum(lengths) + lengths, lengths)
-        return first + np.arange(int(lengths.sum()))
+        return rows_between(self.starts, self.ends)
 
     def row_users(self) -> Int64[np.ndarray, " visible"]:
         """The user number of each row of `rows()`."""
@@ -174,6 +172,14 @@ class Prepared:
     def _column(self, which: str, column: str) -> Any:
         table = pq.read_table(self.stage.path / f"{which}.parquet", columns=[column])
         return table.column(column).combine_chunks()
+
+
+def rows_between(
+    starts: Int64[np.ndarray, " ranges"], ends: Int64[np.ndarray, " ranges"]
+) -> Int64[np.ndarray, " rows"]:
+    """All rows of ranges [start, end), one range after the other."""
+    lengths = ends - starts
+    return np.repeat(ends - np.cumsum(lengths), lengths) + np.arange(int(lengths.sum()))
 
 
 def read_schema(folder: Path) -> Schema:

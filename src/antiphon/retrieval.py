@@ -21,8 +21,9 @@ from antiphon.errors import ArtifactError
 from antiphon.exact_search import ExactSearch
 from antiphon.exclusions import Exclusions
 from antiphon.history import History, gather_history
+from antiphon.indexes.lists import empty_lists, merge_top_k
 from antiphon.library import Library
-from antiphon.own_library import blocks_of, merge
+from antiphon.own_library import blocks_of
 from antiphon.prepared import Prepared
 from antiphon.queries import Queries
 from antiphon.repeat_term import RepeatTerm
@@ -154,7 +155,7 @@ class TrainedModel:
         lists = self.search.top_k(embedded, k, exclude=heard)
         if mode == "discover":
             return lists
-        return merge(lists, self._had_before(owners, embedded, k, library))
+        return merge_top_k([lists, self._had_before(owners, embedded, k, library)], k)
 
     def _had_before(
         self,
@@ -164,8 +165,7 @@ class TrainedModel:
         library: Library,
     ) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
         """The k best items of each user's library, with the repeat term."""
-        numbers = np.zeros((len(queries), k), np.int32)
-        scores = np.full((len(queries), k), -np.inf, np.float32)
+        numbers, scores = empty_lists(len(queries), k)
         for block in blocks_of(library, queries):
             items = block.item_number
             own = np.einsum(
@@ -173,12 +173,10 @@ class TrainedModel:
             )
             if self.repeat_term:
                 context = {name: v[block.query][:, None] for name, v in queries.context.items()}
-                own = own + np.asarray(self._repeat_function(context, block.plays))
-            own = own.astype(np.float32)
-            own = np.where(items > 0, own, -np.inf)
-            best = np.lexsort((items, -own), axis=1)[:, :k]
-            numbers[block.query, : best.shape[1]] = np.take_along_axis(items, best, axis=1)
-            scores[block.query, : best.shape[1]] = np.take_along_axis(own, best, axis=1)
+                asked = _to_power_of_two((context, block.plays), len(items))
+                own = own + np.asarray(self._repeat_function(*asked))[: len(items)]
+            best = merge_top_k([(items, own.astype(np.float32))], k)
+            numbers[block.query], scores[block.query] = best
         return numbers, scores
 
     @cached_property
@@ -206,23 +204,27 @@ class TrainedModel:
         self, queries: Queries, history: History, rows: slice
     ) -> Float32[np.ndarray, "chunk width_and_trend"]:
         count = len(queries.user_number[rows])
-        # lengths are powers of two, so that few shapes are ever compiled
-        padding = (1 << (count - 1).bit_length()) - count
-
-        def padded(values: np.ndarray) -> np.ndarray:
-            chunk = np.asarray(values[rows])
-            return np.pad(chunk, [(0, padding)] + [(0, 0)] * (chunk.ndim - 1))
-
-        item = padded(history.item_number)
-        embedded = self._tower_function(
-            np.asarray(self.users[padded(queries.user_number)]),
+        item = history.item_number[rows]
+        given = (
+            np.asarray(self.users[queries.user_number[rows]]),
             np.asarray(self.candidates[item][..., : self.tower.width]),
-            padded(history.age_bucket),
-            {name: padded(values) for name, values in history.context.items()},
-            {name: padded(values)[:, None] for name, values in queries.context.items()},
+            history.age_bucket[rows],
+            {name: values[rows] for name, values in history.context.items()},
+            {name: values[rows][:, None] for name, values in queries.context.items()},
         )
+        embedded = self._tower_function(*_to_power_of_two(given, count))
         return np.asarray(embedded)[:count, 0]
 
     @cached_property
     def _tower_function(self) -> Any:
         return jax.jit(lambda *inputs: self.tower(*inputs, contexts=1))
+
+
+def _to_power_of_two(arrays: Any, count: int) -> Any:
+    """Arrays of `count` rows, in whatever containers, padded so that few shapes are compiled."""
+    padding = (1 << (count - 1).bit_length()) - count
+
+    def padded(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, [(0, padding)] + [(0, 0)] * (values.ndim - 1))
+
+    return jax.tree.map(padded, arrays)

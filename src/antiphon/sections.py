@@ -132,7 +132,7 @@ class ModelSection(Section):
     repeats: bool = Field(
         True, description="score what a user has had before with a term of its own"
     )
-    trend_half_lives: tuple[float, ...] = Field(
+    trend_half_lives: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
         (0.5, 2.0, 8.0),
         description="half-lives of the recent popularity of items, in lengths of the test window; "
         "popularity since ever comes on top",
@@ -161,7 +161,7 @@ class TrainSection(Section):
         32, ge=0, le=4096, description="plays drawn from a user's library beyond the history"
     )
     negative_power: float = Field(
-        0.75, ge=0, le=1, description="sampled negatives are drawn by count ** this"
+        0.75, ge=0, le=1, description="sampled negatives are drawn by (count + 0.5) ** this"
     )
     learning_rate: float = Field(0.1, gt=0, description="of the embedding tables (Adagrad)")
     dense_learning_rate: float = Field(0.001, gt=0, description="of all other weights (Adam)")

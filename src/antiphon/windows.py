@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int64
 
 from antiphon.contexts import unknown
 from antiphon.errors import EvaluationError
-from antiphon.prepared import Events, Prepared
+from antiphon.prepared import Events, Prepared, rows_between
 from antiphon.queries import Queries, Targets, queries_of_window
 from antiphon.schema import Schema
 from antiphon.sections import EvaluateSection
@@ -69,8 +69,9 @@ class Window:
         if not len(wanted):
             return heard
         for some in _by_rows(self.known, np.unique(users)):
-            known = _Rows(self.known, some)
-            pairs = known.users * span + self.known.item_number[known.rows]
+            starts, ends = self.known.starts[some], self.known.ends[some]
+            items = self.known.item_number[rows_between(starts, ends)]
+            pairs = np.repeat(some, ends - starts) * span + items
             at = np.searchsorted(wanted, pairs).clip(max=len(wanted) - 1)
             heard[at[wanted[at] == pairs]] = True
         return np.asarray(heard[inverse])
@@ -193,16 +194,6 @@ def _hash(keys: Int64[np.ndarray, " keys"]) -> np.ndarray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(x ^ (x >> np.uint64(31)))
-
-
-class _Rows:
-    """The rows of some users' events, and whose they are."""
-
-    def __init__(self, events: Events, users: Int64[np.ndarray, " users"]) -> None:
-        starts, lengths = events.starts[users], events.ends[users] - events.starts[users]
-        first = np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
-        self.rows = first + np.arange(int(lengths.sum()))
-        self.users = np.repeat(users, lengths)
 
 
 def _by_rows(events: Events, users: Int64[np.ndarray, " users"]) -> list[np.ndarray]:
