@@ -17,10 +17,13 @@ from antiphon import cli, index, pipeline
 from antiphon.artifacts import open_stage
 from antiphon.config import Config
 from antiphon.errors import ArtifactError, ConfigError, RecallError, RequestError
+from antiphon.exact_search import ExactSearch
 from antiphon.export import export_candidates
 from antiphon.indexes import NumpyScan, Where, faiss_files, folder, open_index, reaching
+from antiphon.indexes.faiss_scan import FaissScan
 from antiphon.indexes.postings import Postings
 from antiphon.indexes.recall import Questions, choose_queries, recall_of, refuse_below
+from antiphon.recommend import Recommender
 from antiphon.retrieval import TrainedModel
 from antiphon.windows import held_out_window
 from corpora import exclusions, queries_like
@@ -127,6 +130,42 @@ def test_a_graph_of_few_items_is_refused(build, tmp_path) -> None:
         build("kind=approximate")
     assert json.loads((tmp_path / "index" / "index.json").read_text()) == old, "the old one stays"
     assert not list(tmp_path.glob(".index*"))
+
+
+@pytest.mark.parametrize("mode", ["all", "discover", "repeat"])
+def test_answers_are_searched_in_the_index_of_the_run(run, monkeypatch, mode) -> None:
+    plain = Recommender.load(run)
+    assert isinstance(plain.model.search, ExactSearch), "the run has no index yet"
+    pipeline.index(run)
+    searched = Recommender.load(run)
+    assert isinstance(searched.model.search, FaissScan)
+    for user in plain.sample_users(5):
+        for mood in ("0", "1"):
+            asked = {"mood": mood}
+            expected = plain.recommend(user, asked, 20, mode=mode)
+            assert searched.recommend(user, asked, 20, mode=mode) == expected
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise AssertionError("a scan beside the index")
+
+    monkeypatch.setattr(ExactSearch, "top_k", unreachable)
+    searched.recommend(plain.sample_users(1)[0], {"mood": "0"}, mode=mode)
+
+
+def test_an_index_of_another_model_answers_nothing(run) -> None:
+    pipeline.index(run)
+    manifest = run / "index" / "manifest.json"
+    document = json.loads(manifest.read_text(encoding="utf-8"))
+    document["inputs"]["model"] = "0" * len(document["inputs"]["model"])
+    manifest.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(ArtifactError, match="index"):
+        Recommender.load(run)
+    scan = run / "index" / "scan.faiss"
+    shutil.rmtree(run / "index")
+    pipeline.index(run)
+    scan.write_bytes(scan.read_bytes()[:-1] + b"x")
+    with pytest.raises(ArtifactError, match=r"scan\.faiss"):
+        Recommender.load(run)
 
 
 def test_below_its_target_it_is_refused(build, tmp_path, graphs_make_sense, monkeypatch) -> None:

@@ -64,12 +64,14 @@ class Recommender:
 
     @classmethod
     def load(cls, run: str | Path) -> Recommender:
-        """Open a run folder and check all of it.
+        """Open a run folder and check all of it; answers are searched in its index, if it has one.
 
         Raises:
             ArtifactError: a part is missing, damaged, of another version or of another run.
+            BackendError: the index is in a database that can't be reached.
         """
-        return cls(TrainedModel.load_run(Path(run)))
+        model, folder = TrainedModel.load_run(Path(run)), Path(run) / "index"
+        return cls(model.with_index(folder) if folder.is_dir() else model)
 
     def recommend(
         self,

@@ -21,7 +21,8 @@ from antiphon.errors import ArtifactError
 from antiphon.exact_search import ExactSearch
 from antiphon.exclusions import Exclusions
 from antiphon.history import History, gather_history
-from antiphon.indexes.lists import empty_lists, merge_top_k
+from antiphon.indexes import Index, merge_top_k, open_index
+from antiphon.indexes.lists import empty_lists
 from antiphon.library import Library
 from antiphon.own_library import blocks_of
 from antiphon.prepared import Prepared
@@ -44,6 +45,7 @@ class TrainedModel:
     Attributes:
         candidates: candidate embeddings by item number; the last columns are trends.
         users: user embeddings by user number.
+        index: what candidates are searched in; without one they are scanned, exactly.
     """
 
     stage: Stage
@@ -53,6 +55,7 @@ class TrainedModel:
     users: Float32[np.ndarray, "users width"]
     tower: QueryTower
     repeat_term: RepeatTerm | None
+    index: Index | None = None
 
     @classmethod
     def load(cls, path: Path, prepared: Prepared, config: Config) -> TrainedModel:
@@ -126,7 +129,7 @@ class TrainedModel:
         library: Library | None = None,
         owner: Int32[np.ndarray, " queries"] | None = None,
     ) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
-        """The k best items of each query, exactly.
+        """The k best items of each query: of the whole corpus, as far as the index finds them.
 
         What the user has had is left out of the search by dot product, scored with the repeat
         term, and merged with what was found.
@@ -195,10 +198,20 @@ class TrainedModel:
 
         return jax.jit(repeat)
 
+    def with_index(self, folder: Path) -> TrainedModel:
+        """The same model, its candidates searched in an index that was built of them.
+
+        Raises:
+            ArtifactError: the index is missing, damaged or of another model, or needs faiss.
+            BackendError: it is in a database that can't be reached.
+        """
+        stage = open_stage(folder, inputs={"prepared": self.prepared.stage, "model": self.stage})
+        return replace(self, index=open_index(stage.path, self.candidates))
+
     @cached_property
-    def search(self) -> ExactSearch:
-        """Exact search over the corpus."""
-        return ExactSearch(self.candidates)
+    def search(self) -> ExactSearch | Index:
+        """Search over the corpus."""
+        return self.index or ExactSearch(self.candidates)
 
     def _embed_chunk(
         self, queries: Queries, history: History, rows: slice
