@@ -9,11 +9,12 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 # -qq: errors only
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 
-.PHONY: help demo test lint bench docs pins clean
+.PHONY: help demo serve test lint bench docs pins clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo    generate a log with known tastes, train on it, compare lists by context'
+	@echo 'make serve   answer over HTTP from the demo run, with a page; ARGS="--port 8080"'
 	@echo 'make test    run the tests; ARGS="-k loss" chooses some'
 	@echo 'make lint    style, types, and which module may import which'
 	@echo 'make bench   measure speed into benchmarks/results/; ARGS=--quick for a glance'
@@ -23,6 +24,9 @@ help:
 
 demo: $(VENV)/.demo
 	$(BIN)/antiphon demo $(ARGS)
+
+serve: $(VENV)/.demo
+	$(BIN)/antiphon serve runs/demo $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)

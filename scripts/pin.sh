@@ -18,4 +18,4 @@ compile() { # name, then what to include
 # grow from each into each.
 compile bench --all-extras --group bench "$@"
 compile dev --all-extras --group dev --constraints requirements/bench.txt
-compile demo --extra baselines --group build --constraints requirements/dev.txt
+compile demo --extra baselines --extra serve --group build --constraints requirements/dev.txt

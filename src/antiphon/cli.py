@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from antiphon import cli_index, cli_judge, cli_logs, show
+from antiphon import cli_index, cli_judge, cli_logs, cli_serve, show
 from antiphon.cli_options import ConfigPath, Json, Overrides, RunPath, Runs
 from antiphon.config import Config
 from antiphon.errors import AntiphonError, ConfigError
@@ -170,6 +170,7 @@ def recommend(
         console.print(answers_table(user, asked, answers, recommender.schema))
 
 
+app.command(epilog="Example: antiphon serve runs/demo --port 8000")(cli_serve.serve)
 app.command(epilog="Example: antiphon synth --users 10000 --events 50_000_000 --out data/big")(
     cli_logs.synth
 )

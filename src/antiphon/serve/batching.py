@@ -1,0 +1,150 @@
+"""Micro-batches: whatever queued while the model was busy is answered in one go.
+
+One thread runs the model, so that the loop stays free to read and write. Nobody waits for a batch
+to fill: an idle thread takes what is there, be it one request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+__all__ = ["Batcher", "BusyError", "TooLateError"]
+
+Asked = TypeVar("Asked")
+Answered = TypeVar("Answered")
+
+
+class BusyError(Exception):
+    """The queue is full."""
+
+
+class TooLateError(Exception):
+    """A request waited longer than its deadline; nothing was computed for it."""
+
+
+@dataclass
+class _Waiting(Generic[Asked, Answered]):
+    asked: Sequence[Asked]
+    future: asyncio.Future[list[Answered | Exception]]
+    deadline: float
+
+
+class Batcher(Generic[Asked, Answered]):
+    """A bounded queue in front of one thread.
+
+    Args:
+        answer: answers all it is given, in order, an exception standing for what it refuses.
+        together: how many requests it is given at once; one call with more goes by itself.
+        queue: how many may wait.
+        deadline_s: how long one may wait.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Sequence[Asked]], Sequence[Answered | Exception]],
+        *,
+        together: int,
+        queue: int,
+        deadline_s: float,
+    ) -> None:
+        self._answer = answer
+        self._together = together
+        self._room = queue
+        self._deadline_s = deadline_s
+        self._queue: deque[_Waiting[Asked, Answered]] = deque()
+        self._waiting = 0
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return self._waiting
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more would be refused."""
+        return self._waiting >= self._room
+
+    async def ask(self, asked: Sequence[Asked]) -> list[Answered | Exception]:
+        """Answers to several requests, all from one call of the model.
+
+        Raises:
+            BusyError: they don't fit into the queue; at once.
+            TooLateError: they waited for too long.
+        """
+        loop = asyncio.get_running_loop()
+        one = _Waiting[Asked, Answered](
+            asked, loop.create_future(), time.monotonic() + self._deadline_s
+        )
+        with self._wake:
+            # a batch larger than the queue is let in when nothing else waits
+            if self._closed or (self._waiting and self._waiting + len(asked) > self._room):
+                raise BusyError
+            self._queue.append(one)
+            self._waiting += len(asked)
+            self._wake.notify()
+        return await one.future
+
+    def close(self) -> None:
+        """Answer what was taken, and stop."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while batch := self._take():
+            now = time.monotonic()
+            late = [one for one in batch if one.deadline < now]
+            timely = [one for one in batch if one.deadline >= now]
+            for one in late:
+                _settle(one, TooLateError())
+            if timely:
+                self._run(timely)
+
+    def _take(self) -> list[_Waiting[Asked, Answered]]:
+        with self._wake:
+            while not self._queue:
+                if self._closed:
+                    return []
+                self._wake.wait()
+            batch = [self._queue.popleft()]
+            size = len(batch[0].asked)
+            while self._queue and size + len(self._queue[0].asked) <= self._together:
+                batch.append(self._queue.popleft())
+                size += len(batch[-1].asked)
+            self._waiting -= size
+            return batch
+
+    def _run(self, batch: list[_Waiting[Asked, Answered]]) -> None:
+        try:
+            answers = list(self._answer([request for one in batch for request in one.asked]))
+        except Exception as error:  # the thread must outlive whatever goes wrong
+            for one in batch:
+                _settle(one, error)
+            return
+        at = 0
+        for one in batch:
+            _settle(one, answers[at : at + len(one.asked)])
+            at += len(one.asked)
+
+
+def _settle(one: _Waiting[Asked, Answered], result: list[Answered | Exception] | Exception) -> None:
+    def settle() -> None:
+        if one.future.done():  # whoever asked has gone
+            return
+        if isinstance(result, Exception):
+            one.future.set_exception(result)
+        else:
+            one.future.set_result(result)
+
+    one.future.get_loop().call_soon_threadsafe(settle)

@@ -1,0 +1,118 @@
+"""A run in memory, ready to answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from antiphon.artifacts import fingerprint
+from antiphon.errors import RequestError
+from antiphon.gates import read_evaluation, require_gates
+from antiphon.recommend import Answer, Recommender
+from antiphon.serve.lookups import Lookups
+
+__all__ = ["LoadedRun", "identity"]
+
+MANIFESTS = ("prepared", "model", "evaluation", "index")
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run whose gates passed and whose parts fit together.
+
+    Attributes:
+        name: of the run's folder.
+        version: changes with every byte of what answers.
+        identity: of the folder when it was loaded; see `identity`.
+        report: the evaluation's page, if the run was evaluated.
+        evaluation: evaluation.json, if the run was evaluated.
+    """
+
+    name: str
+    version: str
+    identity: str
+    recommender: Recommender
+    lookups: Lookups
+    report: bytes | None
+    evaluation: dict[str, Any] | None
+    since: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @classmethod
+    def load(cls, path: Path) -> LoadedRun:
+        """Check and open a run.
+
+        Raises:
+            GateError: a gate of its config failed when it was evaluated.
+            ArtifactError: a part is missing, damaged, of another version or of another run.
+            BackendError: its index is in a database that can't be reached.
+        """
+        path = path.resolve()
+        seen = identity(path)
+        evaluated = (path / "evaluation" / "evaluation.json").exists()
+        evaluation = read_evaluation(path) if evaluated else None
+        if evaluation:
+            require_gates(evaluation.get("gates") or {})
+        recommender = Recommender.load(path)
+        model = recommender.model
+        parts = [model.prepared.stage.hash, model.stage.hash, _hash(path / "index")]
+        report = path / "evaluation" / "report.html"
+        return cls(
+            path.name,
+            fingerprint(parts)[:16],
+            seen,
+            recommender,
+            Lookups(recommender),
+            report.read_bytes() if report.exists() else None,
+            evaluation,
+        )
+
+    @property
+    def run(self) -> dict[str, str]:
+        """What each answer says of where it comes from."""
+        return {"name": self.name, "version": self.version}
+
+    def answer(self, asked: Sequence[Any]) -> list[Answer | Exception]:
+        """Answer requests in order; an error stands for what is refused."""
+        return [self._answer(one) for one in asked]
+
+    def _answer(self, one: Any) -> Answer | Exception:
+        try:
+            return self.recommender.recommend(
+                one.user,
+                {name: value for name, value in one.context if value is not None},
+                one.k,
+                history=one.history,
+                mode=one.mode,
+                exclude_heard=one.exclude_heard,
+            )
+        except RequestError as error:
+            return error
+
+    def warm_up(self) -> None:
+        """Compile what answers need, so that nobody waits for it."""
+        for user in [None, *self.lookups.users(2)]:
+            self.recommender.recommend(user)
+
+
+def identity(path: Path) -> str:
+    """Which files a run's path leads to now; cheap enough to ask every second."""
+    path = path.resolve()
+    stats = []
+    for name in MANIFESTS:
+        try:
+            found = (path / name / "manifest.json").stat()
+        except OSError:
+            continue
+        stats.append((name, found.st_ino, found.st_mtime_ns, found.st_size))
+    return fingerprint([str(path), stats])
+
+
+def _hash(folder: Path) -> str | None:
+    try:
+        return fingerprint(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,89 @@
+"""What Prometheus may ask."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from antiphon.recommend import Answer
+
+__all__ = ["Metrics"]
+
+SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Metrics:
+    """Counters of one process; with several workers, added up over all of them."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.seconds = Histogram(
+            "antiphon_request_seconds",
+            "Time to answer",
+            ("route",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.requests = Counter(
+            "antiphon_requests",
+            "Requests by route and status",
+            ("route", "status"),
+            registry=registry,
+        )
+        self.answers = Counter("antiphon_answers", "Lists given", registry=registry)
+        self.empty = Counter("antiphon_empty_answers", "Lists without an item", registry=registry)
+        self.unknown_users = Counter(
+            "antiphon_unknown_users",
+            "Requests that name a user training hasn't seen",
+            registry=registry,
+        )
+        self.anonymous = Counter(
+            "antiphon_anonymous", "Requests that name no user", registry=registry
+        )
+        self.unknown_items = Counter(
+            "antiphon_unknown_items",
+            "Items of histories that the corpus lacks",
+            registry=registry,
+        )
+        self.context = Counter(
+            "antiphon_context",
+            "Values of categorical context features",
+            ("feature", "value"),
+            registry=registry,
+        )
+
+    def answered(self, asked: Any, answer: Answer) -> None:
+        """Count one list."""
+        self.answers.inc()
+        if not answer.items:
+            self.empty.inc()
+        if asked.user is None:
+            self.anonymous.inc()
+        elif not answer.known_user:
+            self.unknown_users.inc()
+        if answer.unknown_history:
+            self.unknown_items.inc(len(answer.unknown_history))
+        for name, value in asked.context:
+            if value is None or isinstance(value, str):
+                self.context.labels(name, "unknown" if value is None else value).inc()
+
+    def requested(self, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self.seconds.labels(route).observe(seconds)
+        self.requests.labels(route, str(status)).inc()
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)

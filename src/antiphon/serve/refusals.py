@@ -1,0 +1,150 @@
+"""One shape for everything that goes wrong: `{error: {what, received, allowed, hint}}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from antiphon.errors import AntiphonError, RequestError
+from antiphon.serve.asked import NotAllowedError
+from antiphon.serve.batching import BusyError, TooLateError
+
+__all__ = ["Problem", "Refusal", "handle_errors", "refusal_body", "refusals", "refuse"]
+
+RETRY_AFTER_S = "1"
+
+
+class Problem(BaseModel):
+    """What was wrong."""
+
+    what: str = Field(description="what was wrong, as one sentence")
+    received: str | None = Field(None, description="the offending value")
+    allowed: str | None = Field(None, description="what would have been accepted")
+    hint: str | None = Field(None, description="what to do next")
+
+
+class Refusal(BaseModel):
+    """The body of every answer that isn't 2xx."""
+
+    error: Problem
+
+
+WHEN = {
+    400: "the request can't be read",
+    401: "no key, or an unknown one",
+    403: "the key doesn't allow this, or the page of another site asks",
+    404: "there is no such thing",
+    405: "the path doesn't have this method",
+    408: "the body didn't come in time",
+    409: "the run is refused; the old one goes on answering",
+    413: "the body is too large",
+    415: "the body isn't JSON",
+    422: "the request can't be used",
+    500: "a bug of the service",
+    503: "too much is asked, or no run is ready; try again after Retry-After seconds",
+}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer besides 2xx, for the OpenAPI document."""
+    return {status: {"model": Refusal, "description": WHEN[status]} for status in sorted(statuses)}
+
+
+def refusal_body(
+    what: str, received: object = None, allowed: object = None, hint: str | None = None
+) -> dict[str, Any]:
+    """The body, as data."""
+    return {
+        "error": {
+            "what": what,
+            "received": _words(received),
+            "allowed": _words(allowed),
+            "hint": hint,
+        }
+    }
+
+
+def refuse(
+    status: int,
+    what: str,
+    received: object = None,
+    allowed: object = None,
+    hint: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """A whole answer."""
+    told = {"Retry-After": RETRY_AFTER_S} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return JSONResponse(
+        refusal_body(what, received, allowed, hint), status, {**told, **(headers or {})}
+    )
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Give every error that a route raises its status and body."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        return refuse(422, **explain(error.errors()))
+
+    @app.exception_handler(RequestError)
+    async def wrong(_: Request, error: RequestError) -> JSONResponse:
+        return refuse(422, error.what, error.received, error.allowed, error.hint)
+
+    @app.exception_handler(AntiphonError)
+    async def failed(_: Request, error: AntiphonError) -> JSONResponse:
+        return refuse(500, error.what, hint="see the service's log")
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        what = WHEN.get(error.status_code, HTTPStatus(error.status_code).phrase)
+        return refuse(error.status_code, what, headers=error.headers)
+
+    @app.exception_handler(BusyError)
+    async def busy(_: Request, __: BusyError) -> JSONResponse:
+        return refuse(503, "too much is asked at once", hint="try again in a second")
+
+    @app.exception_handler(TooLateError)
+    async def late(_: Request, __: TooLateError) -> JSONResponse:
+        return refuse(503, "the request waited for too long", hint="try again in a second")
+
+
+def explain(errors: Sequence[Any]) -> dict[str, Any]:
+    """The first of pydantic's errors in our words, and how many there are."""
+    first = errors[0]
+    context = first.get("ctx") or {}
+    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    name = ".".join(place)
+    reason = context.get("error")
+    hint = None
+    allowed: object = None
+    if isinstance(reason, NotAllowedError):
+        what, allowed, hint = reason.what, reason.allowed, reason.hint
+    elif first["type"] == "json_invalid":
+        what = f"the body isn't JSON: {context.get('error', first['msg'])}"
+        return {"what": what, "hint": "Content-Type: application/json, and JSON as the body"}
+    elif first["type"] == "extra_forbidden":
+        what = f"there is no {name}"
+    else:
+        what = f"{name}: {first['msg']}" if name else f"the request: {first['msg']}"
+    allowed = allowed or context.get("expected")
+    more = len(errors) - 1
+    if more:
+        hint = f"{hint + '; ' if hint else ''}and {more} more like this"
+    received = first.get("input")
+    return {"what": what, "received": received, "allowed": allowed, "hint": hint}
+
+
+def _words(value: object) -> str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else repr(value)
+    # JSON has no lone surrogates
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= 200 else text[:197] + "..."

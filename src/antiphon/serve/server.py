@@ -1,0 +1,96 @@
+"""A process that listens."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from antiphon.errors import ConfigError
+from antiphon.serve.edge import Edge
+from antiphon.serve.service import Service
+from antiphon.serve.settings import Settings
+
+__all__ = ["bind", "serve"]
+
+BACKLOG = 2048
+
+
+def bind(settings: Settings) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigError: the address isn't this machine's, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"can't listen: {error.strerror}",
+            received=f"{settings.host}:{settings.port}",
+            hint="another --port may be free",
+        ) from None
+    listening.listen(BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+def serve(path: Path, settings: Settings, listening: socket.socket) -> None:
+    """Answer until told to stop (SIGTERM or ctrl-C); then finish what was taken.
+
+    Raises:
+        AntiphonError: the run is refused.
+    """
+    service = Service(path, settings)
+    server = _Server(
+        uvicorn.Config(
+            Edge(service),
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=settings.limits.connections,
+            timeout_graceful_shutdown=30,
+        )
+    )
+
+    async def run() -> None:
+        loading = asyncio.create_task(service.start())
+        loading.add_done_callback(lambda _: server.stop_if_failed(loading))
+        await server.serve(sockets=[listening])
+        await loading
+        await service.stop()
+
+    asyncio.run(run())
+
+
+class _Server(uvicorn.Server):
+    """Stops for a signal, and doesn't raise it again: there is more to do afterwards."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    def stop_if_failed(self, loading: asyncio.Task[None]) -> None:
+        """There is nothing to wait for without a run."""
+        if loading.cancelled() or loading.exception() is not None:
+            self.should_exit = True
