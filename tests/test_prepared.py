@@ -72,7 +72,7 @@ def test_opening_what_prepare_wrote(tmp_path: Path) -> None:
     assert opened.item_ids().to_pylist() == [5, 6]
     assert opened.user_counts().tolist() == [0, 2, 1]
     assert opened.titles() is None
-    assert isinstance(opened.events.item_number, np.memmap), "events aren't read into memory"
+    assert isinstance(opened.events.item_number.base, np.memmap), "events aren't read into memory"
     assert not opened.events.item_number.flags.writeable
 
 

@@ -222,7 +222,7 @@ class Batches:
         at = self._items.where(self.events.item_number[heard_rows])
         heard = np.zeros((self.queries, self._items.capacity), bool)
         heard[np.repeat(np.arange(self.queries), lengths)[at >= 0], at[at >= 0]] = True
-        return np.packbits(heard[:, places], axis=1, bitorder="little")
+        return np.packbits(np.take(heard, places, axis=1), axis=1, bitorder="little")
 
     def _contexts(
         self, targets: Int64[np.ndarray, "queries targets"], rng: np.random.Generator

@@ -87,8 +87,7 @@ class TwoTower(keras.Model):
             name: EmbeddingTable(name, rows, model.width, train.seed + number)
             for number, (name, rows) in enumerate(sizes.items())
         }
-        trends = len(model.trend_half_lives) + 1
-        self.query_tower = QueryTower(schema.context, model.width, trends, model.temperature)
+        self.query_tower = QueryTower.of(schema, model)
         self.candidate_tower = CandidateTower(schema.item, model.width)
         self.repeat_term = RepeatTerm(self.query_tower.context) if model.repeats else None
         self.compile(optimizer=keras.optimizers.Adam(train.dense_learning_rate))

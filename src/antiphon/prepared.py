@@ -77,15 +77,13 @@ class Events:
         all queries at once.
         """
         low, high = self.starts[users], self.ends[users]
-        while True:
-            open_ = low < high
-            if not open_.any():
-                return np.asarray(low)
+        last = len(self.timestamp_s) - 1
+        while (open_ := low < high).any():
             middle = (low + high) // 2
-            later = np.zeros(len(low), bool)
-            later[open_] = self.timestamp_s[middle[open_]] < times_s[open_]
-            low = np.where(open_ & later, middle + 1, low)
-            high = np.where(open_ & ~later, middle, high)
+            later = open_ & (self.timestamp_s[np.minimum(middle, last)] < times_s)
+            low = np.where(later, middle + 1, low)
+            high = np.where(later, high, middle)
+        return np.asarray(low)
 
     def before(self, time_s: int) -> Events:
         """The same events as seen at `time_s`: later ones are out of sight."""
@@ -188,5 +186,5 @@ def read_schema(folder: Path) -> Schema:
 
 
 def _map(path: Path) -> Shaped[np.ndarray, "..."]:
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    # a plain view of what is mapped: indexing a memmap costs several times as much
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))

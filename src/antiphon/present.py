@@ -101,11 +101,13 @@ class Present:
     def _advance(self, now_s: int) -> None:
         first = self.timeline.first_at(now_s)
         last = self.timeline.first_at(now_s + self.horizon_s)
-        np.add.at(self._window, self._items(self._last, last), 1)
+        # numpy adds in place many times as fast where no type needs converting
+        one = np.int32(1)
+        np.add.at(self._window, self._items(self._last, last), one)
         leaving = self._items(self._first, first)
-        np.subtract.at(self._window, leaving, 1)
+        np.subtract.at(self._window, leaving, one)
         self.trend.add(leaving, self.timeline.times_s(slice(self._first, first)))
         self._first, self._last = first, last
 
-    def _items(self, first: int, last: int) -> Int32[np.ndarray, " rows"]:
-        return np.asarray(self.events.item_number[self.timeline.rows[first:last]])
+    def _items(self, first: int, last: int) -> Int64[np.ndarray, " rows"]:
+        return self.events.item_number[self.timeline.rows[first:last]].astype(np.int64)

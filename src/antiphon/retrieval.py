@@ -65,10 +65,8 @@ class TrainedModel:
             ArtifactError: a part is missing, damaged, of another version or of another run.
         """
         stage = open_stage(path, inputs={"prepared": prepared.stage})
-        section = config.model
-        trends = len(section.trend_half_lives) + 1
-        tower = QueryTower(prepared.schema.context, section.width, trends, section.temperature)
-        repeat_term = RepeatTerm(tower.context) if section.repeats else None
+        tower = QueryTower.of(prepared.schema, config.model)
+        repeat_term = RepeatTerm(tower.context) if config.model.repeats else None
         parts = (tower, repeat_term) if repeat_term else (tower,)
         with np.load(path / "dense.npz", allow_pickle=False) as weights:
             for variable in (v for part in parts for v in part.variables):

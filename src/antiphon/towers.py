@@ -29,7 +29,9 @@ from antiphon.schema import (
     FittedFeature,
     FittedNumeric,
     FittedVector,
+    Schema,
 )
+from antiphon.sections import ModelSection
 
 __all__ = ["CandidateTower", "ContextEncoder", "FeatureEncoder", "QueryTower"]
 
@@ -166,44 +168,48 @@ class QueryTower(keras.layers.Layer):
     """
 
     def __init__(
-        self, features: Sequence[FittedFeature], width: int, trends: int, temperature: float
+        self,
+        features: Sequence[FittedFeature],
+        width: int,
+        trends: int,
+        temperature: float,
+        heads: int = HEADS,
     ) -> None:
         super().__init__(name="query_tower")
-        self.width = width
+        self.width, self.heads = width, heads
         self.context = ContextEncoder(features)
-        key_width = width + self.context.width + AGE_BUCKETS
+        asked = self.context.width
         small = keras.initializers.RandomNormal(stddev=0.02)
-        self.ask = keras.layers.Dense(HEADS * key_width, kernel_initializer=small, name="ask")
-        self.nothing = keras.layers.Dense(HEADS, kernel_initializer=small, name="nothing")
-        self.mix = keras.layers.Dense(
-            HEADS + 1, kernel_initializer=small, bias_initializer="ones", name="mix"
+        if heads:
+            key_width = width + asked + AGE_BUCKETS
+            self.ask = _dense("ask", asked, heads * key_width, kernel_initializer=small)
+            self.nothing = _dense("nothing", asked, heads, kernel_initializer=small)
+            self.turn = self.add_weight(name="turn", shape=(heads, width, width), initializer=small)
+        self.mix = _dense(
+            "mix", asked, heads + 1, kernel_initializer=small, bias_initializer="ones"
         )
-        self.turn = self.add_weight(name="turn", shape=(HEADS, width, width), initializer=small)
-        self.hidden = keras.layers.Dense(2 * width, name="hidden")
-        self.modulate = keras.layers.Dense(2 * width, kernel_initializer=small, name="modulate")
-        self.output_layer = keras.layers.Dense(width, kernel_initializer=small, name="output")
-        self.trend = keras.layers.Dense(
-            trends,
-            kernel_initializer=small,
-            bias_initializer=keras.initializers.Constant(1 / trends),
-            name="trend",
-        )
+        self.hidden = _dense("hidden", (heads + 1) * width + asked, 2 * width)
+        self.modulate = _dense("modulate", asked, 2 * width, kernel_initializer=small)
+        self.output_layer = _dense("output", 2 * width, width, kernel_initializer=small)
+        even = keras.initializers.Constant(1 / trends)
+        self.trend = _dense("trend", asked, trends, kernel_initializer=small, bias_initializer=even)
         self.log_scale = self.add_weight(
             name="log_scale",
             shape=(),
             initializer=keras.initializers.Constant(-math.log(temperature)),
         )
-        for layer, inputs in (
-            (self.ask, self.context.width),
-            (self.nothing, self.context.width),
-            (self.mix, self.context.width),
-            (self.hidden, (HEADS + 1) * width + self.context.width),
-            (self.modulate, self.context.width),
-            (self.output_layer, 2 * width),
-            (self.trend, self.context.width),
-        ):
-            layer.build((None, inputs))
         self.built = True
+
+    @classmethod
+    def of(cls, schema: Schema, model: ModelSection) -> QueryTower:
+        """The tower that a config describes."""
+        return cls(
+            schema.context,
+            model.width,
+            len(model.trend_half_lives) + 1,
+            model.temperature,
+            HEADS if model.history_length else 0,
+        )
 
     def call(
         self,
@@ -232,8 +238,9 @@ class QueryTower(keras.layers.Layer):
             axis=2,
         )
         summed = jnp.einsum("qthw,qth->qtw", parts, self.mix(asked))
-        summed = summed + jnp.einsum("qthw,hwv->qtv", brought, self.turn.value)
-        flat = parts.reshape(queries, contexts, (HEADS + 1) * width)
+        if self.heads:
+            summed = summed + jnp.einsum("qthw,hwv->qtv", brought, self.turn.value)
+        flat = parts.reshape(queries, contexts, (self.heads + 1) * width)
         hidden = jax.nn.gelu(self.hidden(jnp.concatenate([flat, asked], axis=-1)))
         hidden = hidden * (1.0 + self.modulate(asked))
         vector = _unit(summed + self.output_layer(hidden))
@@ -247,12 +254,12 @@ class QueryTower(keras.layers.Layer):
         happened: Mapping[str, Shaped[Array, "q l ..."]],
     ) -> Float32[Array, "q t heads w"]:
         queries, length, width = history.shape
-        if length == 0:
-            return jnp.zeros((queries, asked.shape[1], HEADS, width), jnp.float32)
+        if not self.heads:
+            return jnp.zeros((queries, asked.shape[1], 0, width), jnp.float32)
         happened_in = self.context(happened, shape=(queries, length))
         aged = jax.nn.one_hot(age, AGE_BUCKETS, dtype=jnp.float32)
         keys = (history, happened_in, aged)
-        question = self.ask(asked).reshape(queries, -1, HEADS, sum(k.shape[-1] for k in keys))
+        question = self.ask(asked).reshape(queries, -1, self.heads, sum(k.shape[-1] for k in keys))
         parts = jnp.split(question, [width, width + happened_in.shape[-1]], axis=-1)
         logits = sum(
             jnp.einsum("qthk,qlk->qthl", part, key) for part, key in zip(parts, keys, strict=True)
@@ -261,6 +268,12 @@ class QueryTower(keras.layers.Layer):
         nothing = self.nothing(asked)[..., None]
         weights = jax.nn.softmax(jnp.concatenate([logits, nothing], axis=-1), axis=-1)
         return jnp.einsum("qthl,qlw->qthw", weights[..., :-1], history)
+
+
+def _dense(name: str, inputs: int, units: int, **options: object) -> keras.layers.Dense:
+    layer = keras.layers.Dense(units, name=name, **options)
+    layer.build((None, inputs))
+    return layer
 
 
 def _unit(vector: Float32[Array, "... width"], known: float = 1e-12) -> Float32[Array, "... width"]:
