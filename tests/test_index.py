@@ -135,7 +135,7 @@ def test_a_graph_of_few_items_is_refused(build, tmp_path) -> None:
 @pytest.mark.parametrize("mode", ["all", "discover", "repeat"])
 def test_answers_are_searched_in_the_index_of_the_run(run, monkeypatch, mode) -> None:
     plain = Recommender.load(run)
-    assert isinstance(plain.model.search, ExactSearch), "the run has no index yet"
+    assert isinstance(plain.model.search, NumpyScan), "the run has no index yet"
     pipeline.index(run)
     searched = Recommender.load(run)
     assert isinstance(searched.model.search, FaissScan)

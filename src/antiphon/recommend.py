@@ -2,86 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from antiphon.encode import encode_request
-from antiphon.errors import RequestError
-from antiphon.library import Library
-from antiphon.prepared import Events
-from antiphon.queries import Queries
-from antiphon.retrieval import MODES, Mode, TrainedModel
+from antiphon.answering import Answering
+from antiphon.answers import Answer, Item
+from antiphon.errors import ConfigError, RequestError
+from antiphon.live import AddedItem, LiveEvent, LiveStore, open_live
+from antiphon.request import MAX_K, Request, Values, check_k
+from antiphon.retrieval import TrainedModel
 from antiphon.schema import FittedCategorical
+from antiphon.shelf import Shelf
+from antiphon.similar import Similar
+from antiphon.stated import StatedContexts
+from antiphon.stock import Stock
 from antiphon.vocabulary import Vocabulary
 
-__all__ = ["MAX_K", "Answer", "Item", "Recommender"]
+__all__ = ["MAX_K", "Answer", "Appended", "Item", "Recommender", "Request"]
 
-MAX_K = 10_000
-
-
-@dataclass(frozen=True)
-class Item:
-    """One item of an answer."""
-
-    id: int | str
-    score: float
-    title: str | None = None
+AHEAD_S = 86_400
+"""An event further than this ahead of the clock is taken for a mistake, such as milliseconds."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The items for one query, best first.
+class Appended:
+    """What became of events.
 
     Attributes:
-        known_user: whether training has seen the user; else only the context and the history
-            that the request gave were used.
-        unknown_history: ids of the given history that the corpus lacks; they were ignored.
+        new: kept.
+        duplicates: known already; they changed nothing.
+        unknown_users: of the events, those of users whom training hasn't seen.
+        unknown_items: of the events, those of items that aren't in the corpus now: kept, and of no
+            effect until the item is added.
+        before_log: of the events, those older than training's end. They are taken to be in the log
+            that was trained on: kept, and of no effect.
     """
 
-    items: tuple[Item, ...]
-    known_user: bool
-    unknown_history: tuple[int | str, ...] = ()
+    new: int
+    duplicates: int
+    unknown_users: int
+    unknown_items: int
+    before_log: int
 
 
 class Recommender:
-    """Answers requests from one run.
+    """Answers requests from one run; may be used from several threads.
 
     >>> recommender = Recommender.load("runs/demo")                           # doctest: +SKIP
     >>> recommender.recommend(user_id=1001, context={"is_organic": 1}, k=10)  # doctest: +SKIP
+
+    Args:
+        model: trained.
+        live: keeps plays and items that came since; without it there are none.
+        clock: seconds on the log's clock, by which the present moves on; see `answering`.
     """
 
-    def __init__(self, model: TrainedModel) -> None:
+    def __init__(
+        self,
+        model: TrainedModel,
+        live: LiveStore | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
         self.model = model
         self.schema = model.prepared.schema
+        self.live = live
+        self.clock = clock
         folder = model.prepared.stage.path
         self.users = Vocabulary.open(folder / "users.parquet")
         self.items = Vocabulary.open(folder / "items.parquet")
+        self._contexts = StatedContexts(self.schema)
+        self._stock = Stock(model, self.items, live)
+        self._answering = Answering(model, self.users, self._contexts, live, clock)
 
     @classmethod
-    def load(cls, run: str | Path) -> Recommender:
+    def load(
+        cls,
+        run: str | Path,
+        live: LiveStore | str | Path | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> Recommender:
         """Open a run folder and check all of it; answers are searched in its index, if it has one.
+
+        Args:
+            run: the folder.
+            live: a store, or where to open one; see `live.open_live`.
+            clock: see the class.
 
         Raises:
             ArtifactError: a part is missing, damaged, of another version or of another run.
-            BackendError: the index is in a database that can't be reached.
+            BackendError: the index, or the store, is in a database that can't be reached.
         """
         model, folder = TrainedModel.load_run(Path(run)), Path(run) / "index"
-        return cls(model.with_index(folder) if folder.is_dir() else model)
+        model = model.with_index(folder) if folder.is_dir() else model
+        store = open_live(live) if isinstance(live, str | Path) else live
+        return cls(model, store, clock)
+
+    @property
+    def shelf(self) -> Shelf:
+        """What may be listed right now."""
+        return self._stock.shelf
 
     def recommend(
         self,
         user_id: int | str | None = None,
         context: Mapping[str, object] | None = None,
         k: int = 10,
-        *,
-        history: Sequence[int | str] = (),
-        mode: str | None = None,
-        exclude_heard: bool | None = None,
+        **more: Any,
     ) -> Answer:
         """The best items for a user at this moment.
 
@@ -89,100 +119,161 @@ class Recommender:
             user_id: the log's id; an unknown one, or None, is answered from the rest.
             context: values by feature name; what is left out is unknown.
             k: how many items, at most `MAX_K`.
-            history: further items the user had, most recent last, on top of the log's.
-            mode: all items, or "discover", only those the user hasn't had before, or "repeat",
-                only those they have; by default as the run was evaluated.
-            exclude_heard: true is another name for "discover", false for "all".
+            **more: all else that a `Request` may hold.
 
         Raises:
-            RequestError: k or the mode is out of range, or the context has an unknown feature or
-                value.
+            RequestError: something is out of range, or of a feature or value that isn't there.
         """
-        if not 1 <= k <= MAX_K:
-            raise RequestError(
-                "k is out of range", received=k, allowed=f"a whole number from 1 to {MAX_K}"
+        (answer,) = self.answer([Request(user_id, context or {}, k=k, **more)])
+        if isinstance(answer, RequestError):
+            raise answer
+        return answer
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer | RequestError]:
+        """Answer requests side by side, which costs much less than one after the other.
+
+        Returns:
+            For each request its answer, or what is wrong with it; the others don't suffer.
+
+        Raises:
+            BackendError: the index or the store is in a database that can't be reached.
+        """
+        return self._answering.answer(requests, self.shelf)
+
+    def warm_up(self, max_batch: int = 1) -> None:
+        """Compile all that batches of up to so many requests need, so that none has to wait."""
+
+    def similar(
+        self,
+        item_id: int | str,
+        k: int = 10,
+        *,
+        where: Mapping[str, Values] | None = None,
+        allow: Sequence[int | str] | None = None,
+        deny: Sequence[int | str] = (),
+    ) -> list[Item]:
+        """The items most like one: nearest by the cosine of embeddings, popularity left out.
+
+        Args:
+            item_id: of the corpus, or added since; it isn't listed itself.
+            k: how many items, at most `MAX_K`.
+            where: as of a `Request`.
+            allow: as of a `Request`.
+            deny: as of a `Request`.
+
+        Raises:
+            RequestError: there is no such item, or see `recommend`.
+        """
+        shelf = self.shelf
+        (number,) = shelf.numbers([item_id]).tolist()
+        if not number:
+            raise RequestError("there is no such item", received=item_id)
+        picked = shelf.pick(Request(where=where or {}, allow=allow, deny=deny))
+        search = Similar(shelf.corpus, self.model.tower.width)
+        numbers, cosines = search.nearest(number, check_k(k), picked.among)
+        named = zip(shelf.ids(numbers), cosines.tolist(), shelf.titles_of(numbers), strict=True)
+        return [Item(*item) for item in named]
+
+    def append(self, events: Sequence[LiveEvent]) -> Appended:
+        """Add plays to their users' histories; the very next answer knows them.
+
+        Only what the log would call positive should be told. All events are kept or, on an error,
+        none; when this returns they are on disk.
+
+        Raises:
+            RequestError: a context has an unknown feature or value, or a time is far in the future;
+                names the event.
+            ConfigError: there is no store.
+            BackendError: the store can't be reached.
+        """
+        if self.live is None:
+            raise ConfigError(
+                "there is nowhere to keep live events",
+                hint="open the run with a store: Recommender.load(run, live=...)",
             )
-        mode = self._mode(mode, exclude_heard)
-        number = 0 if user_id is None else int(self.users.numbers([user_id])[0])
-        query = Queries(
-            user_number=np.array([number], np.int32),
-            user_key=np.array([number], np.int64),
-            time_s=np.array([self.schema.held_out_start_s], np.int64),
-            context=encode_request(self.schema, context or {}),
+        for place, event in enumerate(events):
+            self._check_event(place, event)
+        kept = [
+            LiveEvent(
+                self.users.spelling(event.user_id),
+                self.items.spelling(event.item_id),
+                event.timestamp_s,
+                event.context,
+                event.is_target,
+                event.key,
+            )
+            for event in events
+        ]
+        new = self.live.append(kept)
+        users = self.users.numbers([event.user_id for event in events])
+        items = self.shelf.numbers([event.item_id for event in events])
+        return Appended(
+            new=new,
+            duplicates=len(events) - new,
+            unknown_users=int(np.count_nonzero(users == 0)),
+            unknown_items=int(np.count_nonzero(items == 0)),
+            before_log=sum(event.timestamp_s < self.schema.train_end_s for event in events),
         )
-        given = self.items.numbers(list(history)) if history else np.zeros(0, np.int32)
-        library = self._library(number, query, given[given > 0])
-        found, scores = self.model.answer(query, k, mode, library, np.ones(1, np.int32))
-        numbers = found[0][found[0] > 0]
-        return Answer(
-            items=tuple(
-                Item(id_, float(score), title)
-                for id_, score, title in zip(
-                    self.items.ids(numbers),
-                    scores[0][: len(numbers)],
-                    self._titles_of(numbers),
-                    strict=True,
-                )
-            ),
-            known_user=number > 0,
-            unknown_history=tuple(
-                id_ for id_, known in zip(history, given > 0, strict=True) if not known
-            ),
-        )
+
+    def _check_event(self, place: int, event: LiveEvent) -> None:
+        latest_s = 2**53 if self.clock is None else self.clock() + AHEAD_S
+        if not -(2**53) <= event.timestamp_s <= latest_s:
+            raise RequestError(
+                f"event {place} is in the far future or past",
+                received=event.timestamp_s,
+                allowed=f"seconds on the log's clock, up to {latest_s}",
+            )
+        try:
+            self._contexts.encode(event.context)
+        except RequestError as error:
+            raise RequestError(
+                f"event {place}: {error.what}",
+                received=error.received,
+                allowed=error.allowed,
+                hint=error.hint,
+            ) from None
+
+    def add_items(self, items: Sequence[AddedItem]) -> None:
+        """Embed items from their features and list them from now on; they survive a restart.
+
+        An item that the log was trained on stays as it is; one that was added before is replaced.
+        One that was withdrawn stays so.
+
+        Raises:
+            RequestError: a feature that isn't there, or a value that doesn't fit; names the item.
+            ConfigError: there is no store.
+            BackendError: the store can't be reached.
+        """
+        self._stock.add(items)
+
+    def withdraw_items(self, ids: Sequence[int | str]) -> None:
+        """List items no more, from now on and after a restart, whoever they came from.
+
+        What users had of them stays in their histories.
+
+        Raises:
+            ConfigError: there is no store.
+            BackendError: the store can't be reached.
+        """
+        self._stock.withdraw(ids)
+
+    def restore_items(self, ids: Sequence[int | str]) -> None:
+        """Undo `withdraw_items`."""
+        self._stock.restore(ids)
+
+    def refresh(self) -> bool:
+        """See what other processes have added and withdrawn; whether there was something.
+
+        Raises:
+            BackendError: the store can't be reached.
+        """
+        return self._stock.refresh()
 
     def sample_users(self, limit: int) -> list[int | str]:
         """Ids of the users with most events, at most `limit`."""
         counts = self.model.prepared.user_counts()
         best = np.argsort(-counts, kind="stable")[:limit]
         return self.users.ids(best[counts[best] > 0])
-
-    def _mode(self, mode: str | None, exclude_heard: bool | None) -> Mode:
-        if mode is None:
-            default = self.model.config.evaluate.exclude_heard
-            leave_out = default if exclude_heard is None else exclude_heard
-            return "discover" if leave_out else "all"
-        known = next((one for one in MODES if one == mode), None)
-        if known is None:
-            raise RequestError("there is no such mode", received=mode, allowed=", ".join(MODES))
-        if exclude_heard and mode == "repeat":
-            raise RequestError(
-                "what the user has had can't be both left out and all there is",
-                received="mode = repeat, exclude_heard = true",
-                allowed="one of the two",
-            )
-        return "discover" if exclude_heard else known
-
-    def _library(self, number: int, query: Queries, given: np.ndarray) -> Library:
-        """What the log knows of the user, and the given items as if played in this context now."""
-        log = self.model.prepared.events
-        rows = slice(int(log.starts[number]), int(log.ends[number]))
-        length = rows.stop - rows.start + len(given)
-        just_now = np.full(len(given), query.time_s[0] - 1)
-        return Library.of(
-            Events(
-                starts=np.array([0, 0]),
-                ends=np.array([0, length]),
-                item_number=np.concatenate([log.item_number[rows], given]).astype(np.int32),
-                timestamp_s=np.concatenate([log.timestamp_s[rows], just_now]),
-                is_target=np.ones(length, bool),
-                context={
-                    name: np.concatenate(
-                        [values[rows], np.repeat(query.context[name], len(given), axis=0)]
-                    )
-                    for name, values in log.context.items()
-                },
-            )
-        )
-
-    @cached_property
-    def _titles(self) -> pa.Array | None:
-        return self.model.prepared.titles()
-
-    def _titles_of(self, numbers: np.ndarray) -> list[str | None]:
-        if self._titles is None:
-            return [None] * len(numbers)
-        titles: list[str | None] = self._titles.take(pa.array(numbers - 1)).to_pylist()
-        return titles
 
     def context_values(self) -> dict[str, tuple[str, ...] | None]:
         """The allowed values of each context feature; None where any number is."""

@@ -9,31 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Float32, Int32
 
 from antiphon.artifacts import Stage, open_stage
+from antiphon.attention import attention_weights
 from antiphon.config import Config
+from antiphon.corpus import Corpus
 from antiphon.errors import ArtifactError
-from antiphon.exact_search import ExactSearch
 from antiphon.exclusions import Exclusions
 from antiphon.history import History, gather_history
-from antiphon.indexes import Index, merge_top_k, open_index
+from antiphon.indexes import Index, NumpyScan, merge_top_k, open_index
 from antiphon.indexes.lists import empty_lists
 from antiphon.library import Library
-from antiphon.own_library import blocks_of
+from antiphon.own_library import OwnScores, own_items, slices_of_pairs
 from antiphon.prepared import Prepared
 from antiphon.queries import Queries
 from antiphon.repeat_term import RepeatTerm
+from antiphon.request import Mode
 from antiphon.towers import QueryTower
 
-__all__ = ["MODES", "Mode", "TrainedModel"]
-
-Mode = Literal["all", "discover", "repeat"]
-MODES: tuple[Mode, ...] = ("all", "discover", "repeat")
+__all__ = ["Mode", "TrainedModel"]
 
 CHUNK_QUERIES = 1024
 
@@ -90,13 +89,14 @@ class TrainedModel:
         return cls.load(run / "model", Prepared.open(run / "prepared"), config)
 
     def embed(
-        self, queries: Queries, history: History | None = None
+        self, queries: Queries, history: History | None = None, corpus: Corpus | None = None
     ) -> Float32[np.ndarray, "queries width_and_trend"]:
         """Query embeddings.
 
         Args:
             queries: who asks, when and under which context.
             history: what they had; by default what the training log knows of them.
+            corpus: what the history's items are in; by default the candidates of training.
         """
         if history is None:
             history = gather_history(
@@ -107,7 +107,9 @@ class TrainedModel:
                 self.config.model.history_length,
             )
         parts = [
-            self._embed_chunk(queries, history, slice(start, start + CHUNK_QUERIES))
+            self._embed_chunk(
+                queries, history, slice(start, start + CHUNK_QUERIES), corpus or self.corpus
+            )
             for start in range(0, len(queries), CHUNK_QUERIES)
         ]
         width = self.candidates.shape[1]
@@ -148,37 +150,67 @@ class TrainedModel:
         length = self.config.model.history_length
         history = gather_history(library.events, users, queries.time_s, queries.time_s, length)
         embedded = self.embed(queries, history)
-        if mode == "repeat":
-            return self._had_before(owners, embedded, k, library)
         if mode == "all" and self.repeat_term is None:
             return self.search.top_k(embedded, k)
-        heard = Exclusions.heard(library.events, owners)
-        lists = self.search.top_k(embedded, k, exclude=heard)
+        found = empty_lists(len(queries), k)
+        if mode != "repeat":
+            heard = Exclusions.heard(library.events, owners)
+            found = self.search.top_k(embedded, k, exclude=heard)
         if mode == "discover":
-            return lists
-        return merge_top_k([lists, self._had_before(owners, embedded, k, library)], k)
-
-    def _had_before(
-        self,
-        queries: Queries,
-        embedded: Float32[np.ndarray, "queries width_and_trend"],
-        k: int,
-        library: Library,
-    ) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
-        """The k best items of each user's library, with the repeat term."""
-        numbers, scores = empty_lists(len(queries), k)
-        for block in blocks_of(library, queries):
-            items = block.item_number
-            own = np.einsum(
-                "qw,qlw->ql", embedded[block.query], self.candidates[items], dtype=np.float64
+            return found
+        for rows in slices_of_pairs(library, owners):
+            own = self.own_scores(
+                owners.take(np.arange(rows.start, rows.stop)), embedded[rows], library
             )
-            if self.repeat_term:
-                context = {name: v[block.query][:, None] for name, v in queries.context.items()}
-                asked = _to_power_of_two((context, block.plays), len(items))
-                own = own + np.asarray(self._repeat_function(*asked))[: len(items)]
-            best = merge_top_k([(items, own.astype(np.float32))], k)
-            numbers[block.query], scores[block.query] = best
-        return numbers, scores
+            parts = [(found[0][rows], found[1][rows]), own.best(k)]
+            found[0][rows], found[1][rows] = merge_top_k(parts, k)
+        return found
+
+    def attention(
+        self, queries: Queries, history: History, corpus: Corpus | None = None
+    ) -> Float32[np.ndarray, "queries length"]:
+        """How much of the query tower's attention each past event has; see `attention`."""
+        count = len(queries)
+        given = (
+            (corpus or self.corpus).rows_of(history.item_number)[..., : self.tower.width],
+            history.age_bucket,
+            dict(history.context),
+            {name: values[:, None] for name, values in queries.context.items()},
+        )
+        weights = self._attention_function(*_to_power_of_two(given, count))
+        return np.asarray(weights)[:count]
+
+    @cached_property
+    def _attention_function(self) -> Any:
+        return jax.jit(lambda *inputs: attention_weights(self.tower, *inputs))
+
+    def own_scores(
+        self,
+        owners: Queries,
+        embedded: Float32[np.ndarray, "queries width_and_trend"],
+        library: Library,
+        corpus: Corpus | None = None,
+    ) -> OwnScores:
+        """What each query's user has had before, scored with the repeat term.
+
+        Args:
+            owners: the queries; `user_number` counts the users of `library`.
+            embedded: their embeddings.
+            library: what users have had.
+            corpus: by default the candidates of training.
+        """
+        own = own_items(library, owners)
+        query = own.query()
+        vectors = (corpus or self.corpus).rows_of(own.item_number)
+        score = np.einsum("pw,pw->p", embedded[query], vectors, dtype=np.float64)
+        repeat = np.zeros(len(query), np.float32)
+        if self.repeat_term is not None and len(query):
+            plays = library.plays(own.last, np.ones(len(query), bool), owners.time_s[query])
+            context = {name: values[query][:, None] for name, values in owners.context.items()}
+            asked = _to_power_of_two((context, plays.in_shape((len(query), 1))), len(query))
+            repeat = np.asarray(self._repeat_function(*asked))[: len(query)]
+            score = score + repeat
+        return OwnScores(own.offsets, own.item_number, score.astype(np.float32), repeat)
 
     @cached_property
     def library(self) -> Library:
@@ -192,7 +224,7 @@ class TrainedModel:
             raise ValueError("the model has no repeat term")
 
         def repeat(context: dict[str, Any], plays: dict[str, Any]) -> Any:
-            return term(tower.context(context, shape=(len(plays["count"]), 1)), plays)[:, 0]
+            return term(tower.context(context, shape=(len(plays["count"]), 1)), plays)[:, 0, 0]
 
         return jax.jit(repeat)
 
@@ -207,18 +239,23 @@ class TrainedModel:
         return replace(self, index=open_index(stage.path, self.candidates))
 
     @cached_property
-    def search(self) -> ExactSearch | Index:
-        """Search over the corpus."""
-        return self.index or ExactSearch(self.candidates)
+    def search(self) -> Index:
+        """Search over the candidates."""
+        return self.index or NumpyScan(self.candidates)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The candidates, and nothing beside them."""
+        return Corpus.of(self.candidates, self.search)
 
     def _embed_chunk(
-        self, queries: Queries, history: History, rows: slice
+        self, queries: Queries, history: History, rows: slice, corpus: Corpus
     ) -> Float32[np.ndarray, "chunk width_and_trend"]:
         count = len(queries.user_number[rows])
         item = history.item_number[rows]
         given = (
             np.asarray(self.users[queries.user_number[rows]]),
-            np.asarray(self.candidates[item][..., : self.tower.width]),
+            corpus.rows_of(item)[..., : self.tower.width],
             history.age_bucket[rows],
             {name: values[rows] for name, values in history.context.items()},
             {name: values[rows][:, None] for name, values in queries.context.items()},

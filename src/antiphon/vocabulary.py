@@ -7,6 +7,7 @@ numbered on from there, in files of its own.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -75,6 +76,13 @@ class Vocabulary:
             raise IndexError(f"numbers run from 1 to {len(self)}")
         taken: list[Any] = self._ids.take(pa.array(rows)).to_pylist()
         return taken
+
+    def spelling(self, id_: int | str) -> str:
+        """An id as text, the same however it is given: known or not, 17 and "017" are one."""
+        if not self._is_text:
+            with contextlib.suppress(ValueError):
+                return str(int(id_))
+        return str(id_)
 
     @staticmethod
     def _keys(texts: Sequence[str]) -> Shaped[np.ndarray, " texts"]:

@@ -14,13 +14,14 @@ from antiphon.indexes.folder import open_index
 from antiphon.indexes.lists import merge_top_k
 from antiphon.indexes.numpy_scan import NumpyScan
 from antiphon.indexes.protocol import Index
-from antiphon.indexes.spread import spread, top_k_spread
+from antiphon.indexes.spread import Limit, spread, top_k_spread
 from antiphon.indexes.where import Picked, Where
 from antiphon.scan import TopK
 
 __all__ = [
     "Filter",
     "Index",
+    "Limit",
     "NumpyScan",
     "Picked",
     "TopK",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64, Shaped
@@ -14,7 +15,29 @@ from antiphon.indexes.lists import empty_lists
 from antiphon.indexes.protocol import Index
 from antiphon.scan import TopK
 
-__all__ = ["spread", "top_k_spread"]
+__all__ = ["Limit", "spread", "top_k_spread"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many items of a value a list may hold.
+
+    Attributes:
+        codes: encoded categorical feature of items, [items, values]; 0, no value, is never too
+            much.
+        at_most: items of a value in a list.
+    """
+
+    codes: Callable[[Int32[np.ndarray, " items"]], Shaped[np.ndarray, "items values"]]
+    at_most: int
+
+    def __post_init__(self) -> None:
+        if self.at_most < 1:
+            raise EvaluationError(
+                "a list needs at least one item of a value",
+                received=f"at_most = {self.at_most}",
+                allowed=">= 1",
+            )
 
 
 def top_k_spread(
@@ -27,47 +50,44 @@ def top_k_spread(
     exclude: Exclusions | None = None,
     among: Filter | None = None,
 ) -> TopK:
-    """The best candidates of each query, but no more than `at_most` of a value; see `spread`."""
+    """The best candidates of each query, but no more than `at_most` of a value; see `spread`.
+
+    `codes` has one row an item number.
+    """
 
     def ask(rows: Int64[np.ndarray, " rows"], depth: int) -> TopK:
         left_out = None if exclude is None else rows_of(exclude, rows)
         return index.top_k(queries[rows], depth, exclude=left_out, among=among)
 
-    return spread(ask, len(queries), k, codes, at_most)
+    limit = Limit(lambda items: np.asarray(codes[items]).reshape(len(items), -1), at_most)
+    return spread(ask, len(queries), k, [limit], len(codes) - 1)
 
 
 def spread(
     ask: Callable[[Int64[np.ndarray, " rows"], int], TopK],
     queries: int,
     k: int,
-    codes: Shaped[np.ndarray, "items ..."],
-    at_most: int,
+    limits: Sequence[Limit],
+    item_count: int,
 ) -> TopK:
     """Lists walked down from the best, leaving out what is too much.
 
-    An item is left out if one of its values stands in the list `at_most` times already. Longer and
-    longer lists are asked for until enough is found or there is no more.
+    An item is left out if, by any of the limits, one of its values stands in the list as often as
+    it may already. Longer and longer lists are asked for until enough is found or there is no more.
 
     Args:
         ask: lists of some of the queries, at some length, as `Index.top_k` gives them.
         queries: how many there are.
         k: length of the lists.
-        codes: encoded categorical feature, one row an item number; 0, no value, is never too much.
-        at_most: items of a value in a list.
+        limits: hold all at once.
+        item_count: no list can be longer.
 
     Returns:
         As `Index.top_k`.
 
     Raises:
-        EvaluationError: `at_most` isn't positive, or whatever `ask` raises.
+        EvaluationError: whatever `ask` raises.
     """
-    if at_most < 1:
-        raise EvaluationError(
-            "a list needs at least one item of a value",
-            received=f"at_most = {at_most}",
-            allowed=">= 1",
-        )
-    item_count = len(codes) - 1
     found = empty_lists(queries, k)
     rows = np.arange(queries)
     depth = 2 * k
@@ -76,33 +96,33 @@ def spread(
         numbers, scores = ask(rows, depth)
         more = np.zeros(len(rows), bool)
         for place, row in enumerate(rows):
-            listed = _walk(numbers[place], codes, k, at_most)
+            listed = _walk(numbers[place], limits, k)
             found[0][row, : len(listed)] = numbers[place][listed]
             found[1][row, : len(listed)] = scores[place][listed]
-            is_whole = numbers[place][-1] == 0 or depth >= item_count
-            more[place] = len(listed) < k and not is_whole
+            more[place] = len(listed) < k and numbers[place][-1] > 0 and depth < item_count
         rows = rows[more]
         depth *= 4
     return found
 
 
-def _walk(
-    numbers: Int32[np.ndarray, " depth"],
-    codes: Shaped[np.ndarray, "items ..."],
-    k: int,
-    at_most: int,
-) -> list[int]:
+def _walk(numbers: Int32[np.ndarray, " depth"], limits: Sequence[Limit], k: int) -> list[int]:
     """Places of the items that are listed."""
-    values = np.asarray(codes[numbers]).reshape(len(numbers), -1).tolist()
-    counts: dict[int, int] = {}
+    numbers = numbers[: np.count_nonzero(numbers)]
+    values = [limit.codes(numbers).tolist() for limit in limits]
+    counts: list[dict[int, int]] = [{} for _ in limits]
     listed: list[int] = []
-    for place, (number, own) in enumerate(zip(numbers.tolist(), values, strict=True)):
-        if not number or len(listed) == k:
+    for place, own in enumerate(zip(*values, strict=True)):
+        if len(listed) == k:
             break
-        known = {value for value in own if value}
-        if any(counts.get(value, 0) >= at_most for value in known):
+        known = [{value for value in codes if value} for codes in own]
+        if any(
+            count.get(value, 0) >= limit.at_most
+            for limit, count, codes in zip(limits, counts, known, strict=True)
+            for value in codes
+        ):
             continue
-        for value in known:
-            counts[value] = counts.get(value, 0) + 1
+        for count, codes in zip(counts, known, strict=True):
+            for value in codes:
+                count[value] = count.get(value, 0) + 1
         listed.append(place)
     return listed

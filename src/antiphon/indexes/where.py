@@ -41,16 +41,24 @@ class Where:
 
     Args:
         prepared: the log.
-        folder: of the index stage, which holds items by value.
+        folder: of the index stage, which holds items by value; without it they are sorted now.
         items: looks up items; by default made of the log's ids.
     """
 
-    def __init__(self, prepared: Prepared, folder: Path, items: Vocabulary | None = None) -> None:
+    def __init__(
+        self, prepared: Prepared, folder: Path | None, items: Vocabulary | None = None
+    ) -> None:
         names = [f.name for f in prepared.schema.item if isinstance(f, FittedCategorical)]
         other = [f.name for f in prepared.schema.item if not isinstance(f, FittedCategorical)]
         self.features = tuple(names)
         self._other = tuple(other)
-        self._postings = {name: Postings.open(folder / "values", name) for name in names}
+        self._postings = {
+            f.name: Postings.of(prepared.item_feature(f.name), f.cardinality)
+            if folder is None
+            else Postings.open(folder / "values", f.name)
+            for f in prepared.schema.item
+            if isinstance(f, FittedCategorical)
+        }
         self._codes = {name: _Codes(prepared.stage.path, name) for name in names}
         self._items = items or Vocabulary(prepared.item_ids())
 
@@ -75,9 +83,9 @@ class Where:
         filters = []
         for name, values in (where or {}).items():
             wanted = [values] if isinstance(values, int | str) else list(values)
-            codes = self._codes_of(name).of(wanted)
+            codes = self.codes(name, wanted)
             unknown += [value for value, code in zip(wanted, codes, strict=True) if not code]
-            filters.append(Filter.allowing(self._postings[name].items(codes[codes > 0])))
+            filters.append(Filter.allowing(self.items(name, codes)))
         for ids, make in ((allow, Filter.allowing), (deny or None, Filter.denying)):
             if ids is not None:
                 numbers = self._items.numbers(list(ids))
@@ -88,7 +96,30 @@ class Where:
             among = one if among is None else among & one
         return Picked(among, tuple(unknown))
 
-    def _codes_of(self, name: str) -> _Codes:
+    def codes(self, name: str, values: Sequence[int | str]) -> Int32[np.ndarray, " values"]:
+        """The code of each value of a feature; 0 where there is none such.
+
+        Raises:
+            RequestError: a feature that isn't there, or isn't categorical.
+        """
+        self.check(name)
+        return self._codes[name].of(values)
+
+    def items(self, name: str, codes: Int32[np.ndarray, " codes"]) -> Int32[np.ndarray, " found"]:
+        """Numbers of the items that have any of these codes, ascending; code 0 finds none."""
+        return self._postings[name].items(codes[codes > 0])
+
+    def values(self, name: str, most: int) -> list[int | str]:
+        """The first values of a feature, those of most items first."""
+        self.check(name)
+        return self._codes[name].values(most)
+
+    def check(self, name: str) -> None:
+        """Refuse what isn't a categorical item feature.
+
+        Raises:
+            RequestError: it isn't.
+        """
         if name not in self._codes:
             kind = "isn't categorical" if name in self._other else "isn't there"
             raise RequestError(
@@ -97,7 +128,6 @@ class Where:
                 allowed=", ".join(self.features) or "none: the log has no categorical item feature",
                 hint=did_you_mean(name, self.features),
             )
-        return self._codes[name]
 
 
 class _Codes:
@@ -111,6 +141,10 @@ class _Codes:
         self._rows = Vocabulary(values)
         codes = table.column("code").to_numpy().astype(np.int32)
         self._code_of_row = np.concatenate([np.zeros(1, np.int32), codes])
+
+    def values(self, most: int) -> list[int | str]:
+        """The first of them."""
+        return self._rows.ids(np.arange(1, min(most, len(self._rows)) + 1))
 
     def of(self, values: Sequence[int | str]) -> Int32[np.ndarray, " values"]:
         """The code of each value; 0 where there is none such."""
