@@ -171,6 +171,10 @@ def recommend(
 
 
 app.command(epilog="Example: antiphon serve runs/demo --port 8000")(cli_serve.serve)
+app.command(epilog="Example: antiphon deploy runs/demo-2 --to http://127.0.0.1:8000")(
+    cli_serve.deploy
+)
+app.command(epilog="Example: antiphon key shop --scope read --scope events")(cli_serve.key)
 app.command(epilog="Example: antiphon synth --users 10000 --events 50_000_000 --out data/big")(
     cli_logs.synth
 )

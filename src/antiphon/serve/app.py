@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Path
 from fastapi.responses import Response
 
 from antiphon.recommend import Answer
+from antiphon.serve.admin import admin_routes
 from antiphon.serve.batching import Batcher
 from antiphon.serve.given import Health, json_response
 from antiphon.serve.loaded import LoadedRun
@@ -39,6 +40,7 @@ def make_app(service: Service, loaded: LoadedRun, batcher: Batcher[Any, Answer])
     )
     handle_errors(app)
     app.include_router(reading_routes(loaded, batcher, service.settings.limits, service.metrics))
+    app.include_router(admin_routes(service, loaded))
     app.include_router(_operation(service))
     app.include_router(_pages(loaded, service.pages))
     _describe_keys(app)

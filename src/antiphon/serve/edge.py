@@ -7,13 +7,16 @@ import time
 
 from starlette.types import Message, Receive, Scope, Send
 
+from antiphon.serve.guard import BODIES, Guard, Headers
 from antiphon.serve.logs import request_id
-from antiphon.serve.refusals import refuse
+from antiphon.serve.refusals import refuse, too_busy
 from antiphon.serve.service import Service
 
 __all__ = ["Edge"]
 
 log = logging.getLogger("antiphon.serve")
+
+ASK_THE_MODEL = ("/v1/recommend", "/v1/recommend/batch")
 
 HEADERS = (
     (
@@ -34,6 +37,7 @@ class Edge:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._guard = Guard(service.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, and see it off."""
@@ -42,40 +46,67 @@ class Edge:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         id_ = request_id(headers.get(b"x-request-id"))
-        status = 500
-        begun = False
+        status = 0
 
         async def sending(message: Message) -> None:
-            nonlocal status, begun
+            nonlocal status
             if message["type"] == "http.response.start":
-                begun = True
                 status = message["status"]
-                own = list(message["headers"])
-                names = {name for name, _ in own}
-                own += [header for header in HEADERS if header[0] not in names]
+                given = message["headers"]
+                names = {name for name, _ in given}
+                own = [header for header in HEADERS if header[0] not in names]
                 own.append((b"x-request-id", id_.encode("ascii")))
-                message = {**message, "headers": own}
+                message = {**message, "headers": [*given, *own]}
             await send(message)
 
         try:
-            await self._service(scope, receive, sending)
+            await self._pass(scope, headers, receive, sending)
         except Exception:
             log.exception("failed", extra={"request_id": id_, "path": scope["path"]})
-            if begun:
+            if status:  # too late for another answer
                 raise
-            await refuse(500, "a bug of the service", hint=f"its log tells more: {id_}")(
-                scope, receive, sending
-            )
+            hint = f"its log tells more, at request {id_}"
+            await refuse(500, "a bug of the service", hint=hint)(scope, receive, sending)
         finally:
-            seconds = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", "none")
-            self._service.metrics.requested(route, status, seconds)
-            if self._service.settings.log_requests:
-                told = {
-                    "request_id": id_,
-                    "method": scope["method"],
-                    "route": route,
-                    "status": status,
-                    "ms": round(seconds * 1000, 2),
-                }
-                log.info("request", extra=told)
+            self._see_off(scope, id_, status, time.perf_counter() - started)
+
+    async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        answer = self._guard.refusal(scope, headers)
+        if answer is None and scope["path"] in ASK_THE_MODEL and self._service.is_full():
+            answer = too_busy()  # before anything is spent on it
+        if answer is None and scope["method"] in BODIES:
+            body = await self._guard.body(receive)
+            if body is None:
+                return
+            if isinstance(body, bytes):
+                receive = _replay(body, receive)
+            else:
+                answer = body
+        await (answer or self._service)(scope, receive, send)
+
+    def _see_off(self, scope: Scope, id_: str, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        self._service.metrics.requested(route, status, seconds)
+        if not self._service.settings.log_requests:
+            return
+        told = {
+            "request_id": id_,
+            "method": scope["method"],
+            "route": route,
+            "status": status,  # 0: the caller had gone
+            "ms": round(seconds * 1000, 2),
+            **scope.get("state", {}),
+        }
+        log.info("request", extra=told)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A body that was read already, and then whatever comes."""
+    waiting = [body]
+
+    async def receiving() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return receiving

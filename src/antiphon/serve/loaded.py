@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from antiphon.artifacts import fingerprint
-from antiphon.errors import RequestError
+from antiphon.artifacts import fingerprint, open_stage
+from antiphon.errors import GateError, RequestError
 from antiphon.gates import read_evaluation, require_gates
 from antiphon.recommend import Answer, Recommender
+from antiphon.retrieval import TrainedModel
 from antiphon.serve.lookups import Lookups
 
 __all__ = ["LoadedRun", "identity"]
@@ -27,6 +28,7 @@ class LoadedRun:
     Attributes:
         name: of the run's folder.
         version: changes with every byte of what answers.
+        engine: what candidates are searched with.
         identity: of the folder when it was loaded; see `identity`.
         report: the evaluation's page, if the run was evaluated.
         evaluation: evaluation.json, if the run was evaluated.
@@ -34,6 +36,7 @@ class LoadedRun:
 
     name: str
     version: str
+    engine: str
     identity: str
     recommender: Recommender
     lookups: Lookups
@@ -46,27 +49,24 @@ class LoadedRun:
         """Check and open a run.
 
         Raises:
-            GateError: a gate of its config failed when it was evaluated.
+            GateError: a gate of its config failed, or wasn't checked.
             ArtifactError: a part is missing, damaged, of another version or of another run.
             BackendError: its index is in a database that can't be reached.
         """
         path = path.resolve()
         seen = identity(path)
-        evaluated = (path / "evaluation" / "evaluation.json").exists()
-        evaluation = read_evaluation(path) if evaluated else None
-        if evaluation:
-            require_gates(evaluation.get("gates") or {})
         recommender = Recommender.load(path)
         model = recommender.model
+        evaluation, report = _evaluation(path, model)
         parts = [model.prepared.stage.hash, model.stage.hash, _hash(path / "index")]
-        report = path / "evaluation" / "report.html"
         return cls(
             path.name,
             fingerprint(parts)[:16],
+            _engine(path / "index" / "index.json"),
             seen,
             recommender,
             Lookups(recommender),
-            report.read_bytes() if report.exists() else None,
+            report,
             evaluation,
         )
 
@@ -111,8 +111,37 @@ def identity(path: Path) -> str:
     return fingerprint([str(path), stats])
 
 
+def _evaluation(path: Path, model: TrainedModel) -> tuple[dict[str, Any] | None, bytes | None]:
+    """The evaluation of this very model and its page; a gate that wasn't checked has failed."""
+    folder = path / "evaluation"
+    if not folder.is_dir():
+        gates = model.config.gates
+        asked = [
+            name for name in ("learned", "beats_baselines", "context_helps") if getattr(gates, name)
+        ]
+        if asked or gates.max_regression_vs is not None:
+            raise GateError(
+                "the run wasn't evaluated, so its gates weren't checked",
+                received=path,
+                allowed="every gate of the config's [gates] passes",
+                hint="run `antiphon evaluate RUN` first",
+            )
+        return None, None
+    open_stage(folder, inputs={"prepared": model.prepared.stage, "model": model.stage})
+    evaluation = read_evaluation(path)
+    require_gates(evaluation.get("gates") or {})
+    return evaluation, (folder / "report.html").read_bytes()
+
+
 def _hash(folder: Path) -> str | None:
     try:
         return fingerprint(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
+
+
+def _engine(path: Path) -> str:
+    if not path.exists():
+        return "numpy"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return str(document["engine"])

@@ -16,7 +16,7 @@ from antiphon.errors import AntiphonError, RequestError
 from antiphon.serve.asked import NotAllowedError
 from antiphon.serve.batching import BusyError, TooLateError
 
-__all__ = ["Problem", "Refusal", "handle_errors", "refusal_body", "refusals", "refuse"]
+__all__ = ["Problem", "Refusal", "handle_errors", "refusal_body", "refusals", "refuse", "too_busy"]
 
 RETRY_AFTER_S = "1"
 
@@ -86,6 +86,11 @@ def refuse(
     )
 
 
+def too_busy() -> JSONResponse:
+    """The answer to one too many."""
+    return refuse(503, "too much is asked at once", hint="try again in a second")
+
+
 def handle_errors(app: FastAPI) -> None:
     """Give every error that a route raises its status and body."""
 
@@ -108,7 +113,7 @@ def handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(BusyError)
     async def busy(_: Request, __: BusyError) -> JSONResponse:
-        return refuse(503, "too much is asked at once", hint="try again in a second")
+        return too_busy()
 
     @app.exception_handler(TooLateError)
     async def late(_: Request, __: TooLateError) -> JSONResponse:
@@ -144,6 +149,8 @@ def explain(errors: Sequence[Any]) -> dict[str, Any]:
 def _words(value: object) -> str | None:
     if value is None:
         return None
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
     text = value if isinstance(value, str) else repr(value)
     # JSON has no lone surrogates
     text = text.encode("utf-8", "backslashreplace").decode()

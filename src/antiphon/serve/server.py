@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
 
-from antiphon.errors import ConfigError
+from antiphon.errors import AntiphonError, ConfigError
 from antiphon.serve.edge import Edge
+from antiphon.serve.logs import log_as_json
+from antiphon.serve.orders import Orders
 from antiphon.serve.service import Service
 from antiphon.serve.settings import Settings
 
-__all__ = ["bind", "serve"]
+__all__ = ["bind", "run_worker", "serve"]
 
 BACKLOG = 2048
 
 
-def bind(settings: Settings) -> socket.socket:
-    """A listening socket.
+def bind(settings: Settings, *, shared: bool = False) -> socket.socket:
+    """A socket at the service's address; it listens as soon as `serve` has it.
+
+    Args:
+        settings: of the service.
+        shared: whether others may be bound to the same address.
 
     Raises:
         ConfigError: the address isn't this machine's, or the port is taken.
@@ -30,6 +38,8 @@ def bind(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listening.bind((settings.host, settings.port))
     except OSError as error:
@@ -39,18 +49,43 @@ def bind(settings: Settings) -> socket.socket:
             received=f"{settings.host}:{settings.port}",
             hint="another --port may be free",
         ) from None
-    listening.listen(BACKLOG)
     listening.setblocking(False)
     return listening
 
 
-def serve(path: Path, settings: Settings, listening: socket.socket) -> None:
+def run_worker(path: Path, settings: str, folder: Path) -> None:
+    """One of several processes on a port; exits with the code of the error that stops it.
+
+    Args:
+        path: of the run.
+        settings: as JSON.
+        folder: that all workers share, for orders.
+    """
+    log_as_json()
+    told = Settings.model_validate_json(settings)
+    try:
+        serve(path, told, bind(told, shared=True), Orders(folder))
+    except AntiphonError as error:
+        logging.getLogger("antiphon.serve").error("refused", extra={"why": str(error)})
+        sys.exit(error.exit_code)
+
+
+def serve(
+    path: Path, settings: Settings, listening: socket.socket, orders: Orders | None = None
+) -> None:
     """Answer until told to stop (SIGTERM or ctrl-C); then finish what was taken.
+
+    Args:
+        path: of the run.
+        settings: of the service.
+        listening: made by `bind`.
+        orders: what all workers of the service follow, if there are several.
 
     Raises:
         AntiphonError: the run is refused.
     """
-    service = Service(path, settings)
+    listening.listen(BACKLOG)
+    service = Service(path, settings, orders)
     server = _Server(
         uvicorn.Config(
             Edge(service),
