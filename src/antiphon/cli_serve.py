@@ -29,7 +29,7 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Processes; by default one.")] = None,
     store: Annotated[
         str | None,
-        typer.Option(help="Where live events and items are kept: a folder, or postgresql://..."),
+        typer.Option(help="Where live events and items are kept: a file, or postgresql://..."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML with keys, limits and the rest.")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Path
 from fastapi.responses import Response
 
-from antiphon.recommend import Answer
 from antiphon.serve.admin import admin_routes
-from antiphon.serve.batching import Batcher
+from antiphon.serve.asked import asks
+from antiphon.serve.desks import Desks
 from antiphon.serve.given import Health, json_response
 from antiphon.serve.loaded import LoadedRun
 from antiphon.serve.page_files import PageFile
 from antiphon.serve.refusals import handle_errors, refusals, refuse
 from antiphon.serve.routes import reading_routes
+from antiphon.serve.writing import writing_routes
 
 if TYPE_CHECKING:
     from antiphon.serve.service import Service
@@ -28,7 +29,7 @@ REPORT_CSP = (
 )
 
 
-def make_app(service: Service, loaded: LoadedRun, batcher: Batcher[Any, Answer]) -> FastAPI:
+def make_app(service: Service, loaded: LoadedRun, desks: Desks) -> FastAPI:
     """The application that answers from `loaded`."""
     app = FastAPI(
         title="Antiphon",
@@ -39,7 +40,10 @@ def make_app(service: Service, loaded: LoadedRun, batcher: Batcher[Any, Answer])
         redirect_slashes=False,
     )
     handle_errors(app)
-    app.include_router(reading_routes(loaded, batcher, service.settings.limits, service.metrics))
+    limits = service.settings.limits
+    models = asks(loaded.recommender.schema, limits)
+    app.include_router(reading_routes(loaded, desks, models, limits, service.metrics))
+    app.include_router(writing_routes(loaded, desks, models, limits))
     app.include_router(admin_routes(service, loaded))
     app.include_router(_operation(service))
     app.include_router(_pages(loaded, service.pages))

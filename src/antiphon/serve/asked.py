@@ -9,7 +9,7 @@ from typing import Annotated, Any, assert_never
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model
 
 from antiphon.errors import did_you_mean
-from antiphon.retrieval import Mode
+from antiphon.request import Mode
 from antiphon.schema import (
     FittedCategorical,
     FittedCyclic,
@@ -20,7 +20,7 @@ from antiphon.schema import (
 )
 from antiphon.serve.settings import Limits
 
-__all__ = ["AskedModel", "Asks", "Id", "NotAllowedError", "asks"]
+__all__ = ["AskedModel", "Asks", "Id", "Moment", "NotAllowedError", "asks", "said", "stated_type"]
 
 # beyond this a float32 is no longer a number
 LARGEST = 1e30
@@ -28,6 +28,7 @@ LARGEST = 1e30
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 Text = Annotated[str, Field(max_length=512)]
 Id = Whole | Text
+Moment = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
 class AskedModel(BaseModel):
@@ -57,11 +58,11 @@ def asks(schema: Schema, limits: Limits) -> Asks:
     """Make the models.
 
     Args:
-        schema: names the context features and their values.
+        schema: names the features and the values of the context.
         limits: how long lists may be.
     """
     fields: dict[str, Any] = {
-        feature.name: (_stated(feature) | None, Field(None, description=_describe(feature)))
+        feature.name: (stated_type(feature) | None, Field(None, description=_describe(feature)))
         for feature in schema.context
     }
     context = create_model(
@@ -78,18 +79,21 @@ def asks(schema: Schema, limits: Limits) -> Asks:
             Field(
                 default_factory=list,
                 max_length=limits.history,
-                description="ids of items the user had, most recent last, on top of the log's",
+                description="ids of items the user had, most recent last, on top of what is known",
             ),
         ),
         k=(int, Field(10, ge=1, le=limits.k, description="how many items")),
-        mode=(
-            Mode | None,
-            Field(None, description="by default as the run was evaluated"),
-        ),
+        mode=(Mode | None, Field(None, description="by default as the run was evaluated")),
         exclude_heard=(
             bool | None,
-            Field(None, description="true is another name for discover"),
+            Field(None, description="true is another name for discover, false for all"),
         ),
+        why=(bool, Field(False, description="whether to tell why each item is listed")),
+        time_s=(
+            Moment | None,
+            Field(None, description="the moment, on the log's clock; by default the present"),
+        ),
+        **_conditions(schema, limits),
     )
     batch = create_model(
         "Batch",
@@ -100,7 +104,37 @@ def asks(schema: Schema, limits: Limits) -> Asks:
     return Asks(recommend, batch, context)
 
 
-def _stated(feature: FittedFeature) -> Any:
+def _conditions(schema: Schema, limits: Limits) -> dict[str, Any]:
+    """Fields that say which items may be listed."""
+    names = [f.name for f in schema.item if isinstance(f, FittedCategorical)]
+    ids = Annotated[list[Id], Field(max_length=limits.values)]
+    value = Id | Annotated[list[Id], Field(min_length=1, max_length=limits.values)]
+    most = Annotated[int, Field(ge=1, le=limits.k)]
+    values: dict[str, Any] = dict.fromkeys(names, (value | None, None))
+    counts: dict[str, Any] = dict.fromkeys(names, (most | None, None))
+    where = create_model("Where", __base__=AskedModel, __doc__="Values to have.", **values)
+    at_most = create_model("AtMost", __base__=AskedModel, __doc__="Items of a value.", **counts)
+    return {
+        "where": (
+            where,
+            Field(default_factory=where, description="values of which an item must have one"),
+        ),
+        "allow": (ids | None, Field(None, description="the only items that may be listed")),
+        "deny": (ids, Field(default_factory=list, description="items that may not")),
+        "at_most": (
+            at_most,
+            Field(default_factory=at_most, description="how many items of one value a list holds"),
+        ),
+    }
+
+
+def said(part: BaseModel) -> dict[str, Any]:
+    """What isn't left out."""
+    return {name: value for name, value in vars(part).items() if value is not None}
+
+
+def stated_type(feature: FittedFeature) -> Any:
+    """The type of a value that is stated of a feature."""
     match feature:
         case FittedCategorical():
             spellings = _spellings(feature.values or ())

@@ -94,6 +94,17 @@ class Batcher(Generic[Asked, Answered]):
             self._wake.notify()
         return await one.future
 
+    async def ask_one(self, asked: Asked) -> Answered:
+        """The answer to one request; see `ask`.
+
+        Raises:
+            Exception: whatever the request is refused with.
+        """
+        (answer,) = await self.ask([asked])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
     def close(self) -> None:
         """Answer what was taken, and stop."""
         with self._wake:

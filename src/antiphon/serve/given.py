@@ -7,24 +7,32 @@ from typing import Any
 from fastapi.responses import Response
 from pydantic import BaseModel, Field, TypeAdapter
 
-from antiphon.recommend import Answer
+from antiphon.recommend import Answer, Item
 
 __all__ = [
     "Answered",
     "AnsweredBatch",
     "Deployed",
+    "EventsKept",
     "Feature",
     "Health",
+    "ItemAlike",
+    "ItemChanged",
     "ItemFound",
     "Items",
+    "ItemsAlike",
+    "ItemsKept",
     "Listed",
     "Model",
+    "PastShown",
     "Run",
     "SchemaShown",
     "User",
     "Users",
     "Value",
+    "WhyShown",
     "answer_data",
+    "item_data",
     "json_response",
 ]
 
@@ -36,12 +44,31 @@ class Run(BaseModel):
     version: str = Field(description="changes with every byte of the run's model")
 
 
+class PastShown(BaseModel):
+    """An item of the user's recent past that weighed in an answer."""
+
+    id: int | str
+    title: str | None = None
+    attention: float = Field(description="its share of the query tower's attention")
+    effect: float = Field(description="what the listed item's score owes to it")
+
+
+class WhyShown(BaseModel):
+    """Why an item is listed."""
+
+    past: list[PastShown]
+    repeat: float = Field(description="part of the score for having been had before")
+    context: float = Field(description="the score less that without a context")
+
+
 class Listed(BaseModel):
     """One item of a list."""
 
     id: int | str
-    score: float
+    score: float = Field(description="to be compared within one answer")
     title: str | None = None
+    had_before: bool = Field(description="a repeat, not a discovery")
+    why: WhyShown | None = Field(None, description="where the request asks")
 
 
 class Answered(BaseModel):
@@ -49,7 +76,11 @@ class Answered(BaseModel):
 
     items: list[Listed]
     known_user: bool = Field(description="whether training has seen the user")
+    mode: str = Field(description="all, discover or repeat")
+    time_s: int = Field(description="the moment that was asked about, on the log's clock")
+    live_events: int = Field(description="events of the user that came since training")
     unknown_history: list[int | str] = Field(description="ids that the corpus lacks; ignored")
+    unknown_items: list[int | str] = Field(description="those of allow and deny; ignored")
     run: Run
 
 
@@ -83,6 +114,42 @@ class Items(BaseModel):
     """Those most played first."""
 
     items: list[ItemFound]
+
+
+class ItemAlike(ItemFound):
+    """An item like another."""
+
+    score: float = Field(description="cosine of the embeddings")
+
+
+class ItemsAlike(BaseModel):
+    """Those most alike first."""
+
+    items: list[ItemAlike]
+    run: Run
+
+
+class EventsKept(BaseModel):
+    """What became of events; they are on disk."""
+
+    new: int
+    duplicates: int = Field(description="known already; they changed nothing")
+    unknown_users: int = Field(description="of users whom training hasn't seen")
+    unknown_items: int = Field(description="of no effect until the item is added")
+    before_log: int = Field(description="older than training's end, and of no effect")
+
+
+class ItemsKept(BaseModel):
+    """Items that are listed from now on; they are on disk."""
+
+    items: int
+
+
+class ItemChanged(BaseModel):
+    """An item that is listed no more, or again."""
+
+    id: str
+    listed: bool
 
 
 class Value(BaseModel):
@@ -156,11 +223,9 @@ def json_response(data: object) -> Response:
 
 def answer_data(answer: Answer, run: dict[str, str]) -> dict[str, Any]:
     """An `Answered`, as data."""
-    return {
-        "items": [
-            {"id": item.id, "score": item.score, "title": item.title} for item in answer.items
-        ],
-        "known_user": answer.known_user,
-        "unknown_history": answer.unknown_history,
-        "run": run,
-    }
+    return {**vars(answer), "run": run}
+
+
+def item_data(item: Item) -> dict[str, Any]:
+    """An `ItemAlike`, as data."""
+    return {"id": item.id, "title": item.title, "score": item.score}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +12,24 @@ from typing import Any
 from antiphon.artifacts import fingerprint, open_stage
 from antiphon.errors import GateError, RequestError
 from antiphon.gates import read_evaluation, require_gates
-from antiphon.recommend import Answer, Recommender
+from antiphon.live import LiveStore
+from antiphon.recommend import Answer, Item, Recommender, Request
 from antiphon.retrieval import TrainedModel
 from antiphon.serve.lookups import Lookups
 
-__all__ = ["LoadedRun", "identity"]
+__all__ = ["Alike", "LoadedRun", "identity"]
+
+Clock = Callable[[], int]
 
 MANIFESTS = ("prepared", "model", "evaluation", "index")
+
+
+@dataclass(frozen=True)
+class Alike:
+    """A wish for the items most like one."""
+
+    item_id: int | str
+    k: int
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,13 @@ class LoadedRun:
     since: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @classmethod
-    def load(cls, path: Path) -> LoadedRun:
+    def load(cls, path: Path, live: LiveStore | None, clock: Clock | None = None) -> LoadedRun:
         """Check and open a run.
+
+        Args:
+            path: its folder.
+            live: what came since it was trained.
+            clock: see `Recommender`.
 
         Raises:
             GateError: a gate of its config failed, or wasn't checked.
@@ -55,7 +71,7 @@ class LoadedRun:
         """
         path = path.resolve()
         seen = identity(path)
-        recommender = Recommender.load(path)
+        recommender = Recommender.load(path, live, clock)
         model = recommender.model
         evaluation, report = _evaluation(path, model)
         parts = [model.prepared.stage.hash, model.stage.hash, _hash(path / "index")]
@@ -75,27 +91,27 @@ class LoadedRun:
         """What each answer says of where it comes from."""
         return {"name": self.name, "version": self.version}
 
-    def answer(self, asked: Sequence[Any]) -> list[Answer | Exception]:
-        """Answer requests in order; an error stands for what is refused."""
-        return [self._answer(one) for one in asked]
+    def answer(self, asked: Sequence[Request | Alike]) -> list[Answer | list[Item] | Exception]:
+        """Answer requests in order, side by side; an error stands for what is refused."""
+        requests = [one for one in asked if isinstance(one, Request)]
+        answers = iter(self.recommender.answer(requests) if requests else ())
+        return [next(answers) if isinstance(one, Request) else self._alike(one) for one in asked]
 
-    def _answer(self, one: Any) -> Answer | Exception:
+    def _alike(self, asked: Alike) -> list[Item] | Exception:
         try:
-            return self.recommender.recommend(
-                one.user,
-                {name: value for name, value in one.context if value is not None},
-                one.k,
-                history=one.history,
-                mode=one.mode,
-                exclude_heard=one.exclude_heard,
-            )
+            return self.recommender.similar(asked.item_id, asked.k)
         except RequestError as error:
             return error
 
-    def warm_up(self) -> None:
-        """Compile what answers need, so that nobody waits for it."""
-        for user in [None, *self.lookups.users(2)]:
-            self.recommender.recommend(user)
+    def warm_up(self, together: int) -> None:
+        """Compile what answers need, so that nobody waits for it.
+
+        Args:
+            together: how many requests may be answered in one go.
+        """
+        self.recommender.warm_up(together)
+        users = [None, *self.lookups.users(2)]
+        self.recommender.answer([Request(user) for user in users])
 
 
 def identity(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from antiphon.errors import AntiphonError, RequestError
+from antiphon.errors import AntiphonError, RequestError, did_you_mean
 from antiphon.serve.asked import NotAllowedError
 from antiphon.serve.batching import BusyError, TooLateError
 
@@ -95,8 +95,10 @@ def handle_errors(app: FastAPI) -> None:
     """Give every error that a route raises its status and body."""
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        return refuse(422, **explain(error.errors()))
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        body = getattr(request.scope.get("route"), "body_field", None)
+        model = body.field_info.annotation if body is not None else None
+        return refuse(422, **explain(error.errors(), model))
 
     @app.exception_handler(RequestError)
     async def wrong(_: Request, error: RequestError) -> JSONResponse:
@@ -120,8 +122,13 @@ def handle_errors(app: FastAPI) -> None:
         return refuse(503, "the request waited for too long", hint="try again in a second")
 
 
-def explain(errors: Sequence[Any]) -> dict[str, Any]:
-    """The first of pydantic's errors in our words, and how many there are."""
+def explain(errors: Sequence[Any], model: Any = None) -> dict[str, Any]:
+    """The first of pydantic's errors in our words, and how many there are.
+
+    Args:
+        errors: pydantic's.
+        model: of the body.
+    """
     first = errors[0]
     context = first.get("ctx") or {}
     place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
@@ -136,6 +143,9 @@ def explain(errors: Sequence[Any]) -> dict[str, Any]:
         return {"what": what, "hint": "Content-Type: application/json, and JSON as the body"}
     elif first["type"] == "extra_forbidden":
         what = f"there is no {name}"
+        known = _fields(model, first["loc"][1:-1])
+        allowed, hint = ", ".join(known) or "none", did_you_mean(place[-1], known)
+        return {"what": what, "received": place[-1], "allowed": allowed, "hint": hint}
     else:
         what = f"{name}: {first['msg']}" if name else f"the request: {first['msg']}"
     allowed = allowed or context.get("expected")
@@ -144,6 +154,22 @@ def explain(errors: Sequence[Any]) -> dict[str, Any]:
         hint = f"{hint + '; ' if hint else ''}and {more} more like this"
     received = first.get("input")
     return {"what": what, "received": received, "allowed": allowed, "hint": hint}
+
+
+def _fields(model: Any, place: Sequence[int | str]) -> list[str]:
+    """The fields of the part of a body that a place leads to."""
+    for part in place:
+        if isinstance(part, str):
+            field = getattr(model, "model_fields", {}).get(part)
+            model = _model_in(field.annotation) if field is not None else None
+    return list(getattr(model, "model_fields", {}))
+
+
+def _model_in(annotation: Any) -> Any:
+    """The model that a field holds, or a list of which it holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for one in get_args(annotation) if (found := _model_in(one))), None)
 
 
 def _words(value: object) -> str | None:

@@ -2,26 +2,29 @@
 
 from typing import Annotated, Any, get_args
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Path, Query
 from fastapi.responses import Response
 
-from antiphon.recommend import Answer
-from antiphon.retrieval import Mode
+from antiphon.errors import RequestError
+from antiphon.recommend import Request
+from antiphon.request import Mode
 from antiphon.schema import FittedCategorical, FittedFeature
-from antiphon.serve.asked import asks
-from antiphon.serve.batching import Batcher
+from antiphon.serve.asked import Asks, said
+from antiphon.serve.desks import Desks
 from antiphon.serve.given import (
     Answered,
     AnsweredBatch,
     Items,
+    ItemsAlike,
     SchemaShown,
     Users,
     answer_data,
+    item_data,
     json_response,
 )
-from antiphon.serve.loaded import LoadedRun
+from antiphon.serve.loaded import Alike, LoadedRun
 from antiphon.serve.metrics import Metrics
-from antiphon.serve.refusals import refusals
+from antiphon.serve.refusals import refusals, refuse
 from antiphon.serve.settings import Limits
 
 __all__ = ["reading_routes"]
@@ -31,14 +34,13 @@ MOST_SHOWN = 1000
 
 
 def reading_routes(
-    loaded: LoadedRun, batcher: Batcher[Any, Answer], limits: Limits, metrics: Metrics
+    loaded: LoadedRun, desks: Desks, models: Asks, limits: Limits, metrics: Metrics
 ) -> APIRouter:
     """Routes that answer from one run."""
     router = APIRouter()
-    models = asks(loaded.recommender.schema, limits)
     run = loaded.run
 
-    def shown(result: Answer | Exception, asked: Any) -> dict[str, Any]:
+    def shown(result: Any, asked: Any) -> dict[str, Any]:
         if isinstance(result, Exception):
             raise result
         metrics.answered(asked, result)
@@ -53,7 +55,7 @@ def reading_routes(
     )
     async def recommend(asked: Annotated[models.recommend, Body()]) -> Response:  # type: ignore[name-defined]
         """The best items for a user at this moment."""
-        (result,) = await batcher.ask([asked])
+        result = await desks.model.ask_one(_request(asked))
         return json_response(shown(result, asked))
 
     @router.post(
@@ -65,9 +67,27 @@ def reading_routes(
     )
     async def recommend_batch(asked: Annotated[models.batch, Body()]) -> Response:  # type: ignore[name-defined]
         """Several requests in one; one that can't be answered refuses all."""
-        results = await batcher.ask(asked.requests)
+        results = await desks.model.ask([_request(one) for one in asked.requests])
         pairs = zip(results, asked.requests, strict=True)
         return json_response({"answers": [shown(*pair) for pair in pairs], "run": run})
+
+    @router.get(
+        "/v1/items/{id:path}/similar",
+        response_model=ItemsAlike,
+        responses=refusals(401, 403, 404, 422, 503),
+        openapi_extra=READ,
+        tags=["answers"],
+    )
+    async def similar(
+        id: Annotated[str, Path(min_length=1, max_length=512)],  # noqa: A002 - the API's word
+        k: Annotated[int, Query(ge=1, le=limits.k)] = 10,
+    ) -> Response:
+        """The items most like one, popularity left out."""
+        try:
+            result: Any = await desks.model.ask_one(Alike(id, k))
+        except RequestError as error:
+            return refuse(404, error.what, error.received)
+        return json_response({"items": [item_data(item) for item in result], "run": run})
 
     @router.get(
         "/v1/users",
@@ -87,18 +107,18 @@ def reading_routes(
     @router.get(
         "/v1/items",
         response_model=Items,
-        responses=refusals(401, 403, 422),
+        responses=refusals(401, 403, 422, 503),
         openapi_extra=READ,
         tags=["look-ups"],
     )
-    def items(  # in a thread of its own: it may go through millions of titles
+    async def items(
         limit: Annotated[int, Query(ge=1, le=MOST_SHOWN)] = 20,
         query: Annotated[
             str, Query(max_length=512, description="an item's id, or part of its title")
         ] = "",
     ) -> Response:
         """Items of the corpus, the most played first."""
-        found = loaded.lookups.items(limit, query)
+        found = await desks.lookups.ask_one((limit, query))
         return json_response({"items": [{"id": id_, "title": title} for id_, title in found]})
 
     @router.get(
@@ -113,6 +133,23 @@ def reading_routes(
         return json_response(_schema(loaded, limits))
 
     return router
+
+
+def _request(asked: Any) -> Request:
+    return Request(
+        user_id=asked.user,
+        context=said(asked.context),
+        history=asked.history,
+        k=asked.k,
+        mode=asked.mode,
+        exclude_heard=asked.exclude_heard,
+        where=said(asked.where),
+        allow=asked.allow,
+        deny=asked.deny,
+        at_most=said(asked.at_most),
+        why=asked.why,
+        time_s=asked.time_s,
+    )
 
 
 def _schema(loaded: LoadedRun, limits: Limits) -> dict[str, Any]:

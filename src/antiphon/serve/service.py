@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from antiphon.errors import AntiphonError, ArtifactError
-from antiphon.recommend import Answer
+from antiphon.live import LiveStore, open_live
 from antiphon.serve.app import make_app
-from antiphon.serve.batching import Batcher
+from antiphon.serve.desks import Desks
 from antiphon.serve.given import json_response
 from antiphon.serve.loaded import LoadedRun, identity
 from antiphon.serve.metrics import Metrics
@@ -33,6 +34,7 @@ log = logging.getLogger("antiphon.serve")
 
 LOOK_EVERY_S = 1.0
 FOLLOW_EVERY_S = 0.1
+RESTOCK_EVERY_S = 0.25
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Current:
 
     path: Path
     loaded: LoadedRun
-    batcher: Batcher[Any, Answer]
+    desks: Desks
     app: FastAPI
     asked: int = 0
 
@@ -63,6 +65,7 @@ class Service:
         self.current: Current | None = None
         self.previous: Current | None = None
         self.stopping = False
+        self._live: LiveStore | None = None
         self._orders = orders
         self._outcomes: dict[int, asyncio.Future[Current]] = {}
         self._seen = ""
@@ -85,15 +88,18 @@ class Service:
 
     def is_full(self) -> bool:
         """Whether one more request to the model would be refused."""
-        return self.current is not None and self.current.batcher.is_full
+        return self.current is not None and self.current.desks.model.is_full
 
     async def start(self) -> None:
         """Load the first run, and go on looking at its path.
 
         Raises:
-            AntiphonError: it is refused.
+            AntiphonError: it is refused, or its live events can't be reached.
         """
+        store = self.settings.store or self.path.resolve().with_name(f"{self.path.name}.live")
+        self._live = await asyncio.to_thread(open_live, store)
         await self._deploy(self.path)
+        self._go_on(self._restock())
         if self.settings.watch:
             self._go_on(self._watch())
         if self._orders is not None:
@@ -106,7 +112,9 @@ class Service:
             task.cancel()
         for one in (self.current, self.previous):
             if one is not None:
-                await asyncio.to_thread(one.batcher.close)
+                await asyncio.to_thread(one.desks.close)
+        if self._live is not None:
+            self._live.close()
 
     async def order(self, order: Order) -> Current:
         """Deploy a run, or go back to the one before, in all worker processes.
@@ -186,7 +194,7 @@ class Service:
     async def _retire(self, old: Current) -> None:
         while old.asked:
             await asyncio.sleep(0.05)
-        await asyncio.to_thread(old.batcher.close)
+        await asyncio.to_thread(old.desks.close)
 
     async def _watch(self) -> None:
         """Serve what the path holds once it has changed and stopped changing."""
@@ -204,17 +212,23 @@ class Service:
                 except (AntiphonError, OSError) as error:
                     log.warning("refused", extra={"path": str(path), "why": str(error)})
 
+    async def _restock(self) -> None:
+        """See what other processes have added and withdrawn."""
+        while True:
+            await asyncio.sleep(RESTOCK_EVERY_S)
+            if self.current is not None:
+                try:
+                    await asyncio.to_thread(self.current.loaded.recommender.refresh)
+                except AntiphonError as error:
+                    log.warning("can't see the store", extra={"why": str(error)})
+
     def _open(self, path: Path) -> Current:
-        loaded = LoadedRun.load(path)
-        loaded.warm_up()
+        clock = (lambda: int(time.time())) if self.settings.clock == "unix" else None
+        loaded = LoadedRun.load(path, self._live, clock)
         limits = self.settings.limits
-        batcher = Batcher[Any, Answer](
-            loaded.answer,
-            together=limits.together,
-            queue=limits.queue,
-            deadline_s=limits.deadline_ms / 1000,
-        )
-        return Current(path, loaded, batcher, make_app(self, loaded, batcher))
+        loaded.warm_up(limits.together)
+        desks = Desks(loaded, limits)
+        return Current(path, loaded, desks, make_app(self, loaded, desks))
 
     def _go_on(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

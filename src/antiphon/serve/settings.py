@@ -42,20 +42,24 @@ class Limits(Section):
 
 
 class Settings(Section):
-    """The file that `antiphon serve --config` takes.
-
-    Attributes:
-        runs: the folder whose runs may be deployed by name; by default the one of the first run.
-        store: where live events and items are kept: a folder, or the URL of a database.
-    """
+    """The file that `antiphon serve --config` takes."""
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65_535, description="port; 0 for any that is free")
     workers: int = Field(1, ge=1, le=64, description="processes that answer")
     runs: Path | None = Field(None, description="folder of runs that may be deployed")
-    store: str | None = Field(None, description="folder or database of live events and items")
+    store: str | None = Field(
+        None,
+        description="of live events and items: a file, or postgresql://user@host/database; by "
+        "default a file beside the run",
+    )
     hosts: tuple[str, ...] = Field((), description="further names the service is called by")
     cors_origins: tuple[str, ...] = Field((), description="other sites whose pages may call it")
+    clock: Literal["log", "unix"] = Field(
+        "log",
+        description="what the present is: the end of the log and of what came since, or the time "
+        "of this machine, where the log's clock counts seconds since 1970 too",
+    )
     watch: bool = Field(True, description="serve what the run's path holds when it changes")
     log_requests: bool = Field(True, description="a line of the log for every request")
     keys: tuple[Key, ...] = Field((), description="who may do what; without any, everyone here")

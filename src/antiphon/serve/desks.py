@@ -1,0 +1,57 @@
+"""Where work of one kind waits its turn: each desk has a bounded queue and one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from antiphon.errors import AntiphonError
+from antiphon.recommend import Answer, Item, Request
+from antiphon.serve.batching import Batcher
+from antiphon.serve.loaded import Alike, LoadedRun
+from antiphon.serve.settings import Limits
+
+__all__ = ["Desks", "Write"]
+
+Write = Callable[[], Any]
+SEARCHES_WAITING = 16
+
+
+class Desks:
+    """The desks of one run.
+
+    Attributes:
+        model: answers.
+        writes: does what changes the store, one after the other.
+        lookups: searches titles, which may be millions: apart from the model and one at a time.
+    """
+
+    def __init__(self, loaded: LoadedRun, limits: Limits) -> None:
+        deadline_s = limits.deadline_ms / 1000
+        self.model = Batcher[Request | Alike, Answer | list[Item]](
+            loaded.answer, together=limits.together, queue=limits.queue, deadline_s=deadline_s
+        )
+        self.writes = Batcher[Write, Any](
+            _do, together=1, queue=limits.queue, deadline_s=10 * deadline_s
+        )
+        self.lookups = Batcher[tuple[int, str], list[tuple[int | str, str | None]]](
+            lambda asked: [loaded.lookups.items(*one) for one in asked],
+            together=1,
+            queue=SEARCHES_WAITING,
+            deadline_s=deadline_s,
+        )
+
+    def close(self) -> None:
+        """Finish what was taken, and stop."""
+        for desk in (self.model, self.writes, self.lookups):
+            desk.close()
+
+
+def _do(writes: Sequence[Write]) -> list[Any]:
+    done: list[Any] = []
+    for write in writes:
+        try:
+            done.append(write())
+        except AntiphonError as error:
+            done.append(error)
+    return done
