@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import chain
@@ -12,6 +15,7 @@ from antiphon import pipeline
 from antiphon.artifacts import open_stage
 from antiphon.config import Config
 from antiphon.errors import ConfigError, LogError
+from antiphon.recommend import Recommender
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -153,6 +157,19 @@ def test_another_log_redoes_everything(tmp_path) -> None:
     assert content != (tmp_path / "log" / "log.parquet").read_bytes()
     again = pipeline.run(Config.load(config), tmp_path, until="prepare")
     assert again.skipped == ()
+
+
+def test_a_log_of_one_user_goes_all_the_way(tmp_path) -> None:
+    config = chain.write(tmp_path)
+    log = pq.read_table(tmp_path / "log.parquet")
+    one = pa.array(np.full(len(log), 7))
+    pq.write_table(log.set_column(0, "who", one), tmp_path / "log.parquet")
+    run = pipeline.run(Config.load(config), tmp_path / "runs")
+    assert run.summary["log"]["users"] == 1
+    assert run.summary["loss"]["last"] < run.summary["loss"]["chance"]
+    # in a library that is the whole corpus nothing is left to discover, so nothing to find it by
+    assert run.summary["index"]["least_recall"] in (1.0, None)
+    assert len(Recommender.load(run.path).recommend(7, {"mood": "1"}, k=5).items) == 5
 
 
 def test_a_damaged_stage_is_made_anew(config, tmp_path) -> None:

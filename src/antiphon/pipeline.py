@@ -215,7 +215,14 @@ def summarize(
         },
         "index": {
             "engine": searched["engine"],
-            "least_recall": min(f["index_recall_at_k"] for f in searched["recall"] if f["queries"]),
+            "least_recall": min(
+                (
+                    found["index_recall_at_k"]
+                    for found in searched["recall"]
+                    if found["index_recall_at_k"] is not None
+                ),
+                default=None,
+            ),
         }
         if searched
         else None,
