@@ -6,6 +6,7 @@
       model/
       evaluation/
       index/
+      checkpoints/      of training that isn't done yet
       summary.json
 
 A stage writes into a hidden sibling folder, which takes its name by one rename when all is on disk.
@@ -35,6 +36,7 @@ __all__ = [
     "hash_file",
     "is_complete",
     "open_stage",
+    "sweep",
     "write_json",
     "write_stage",
     "write_text",
@@ -104,7 +106,7 @@ def write_stage(
         ArtifactError: the disk is full or can't be written; nothing is left behind.
     """
     _make_parent(path)
-    _sweep(path)
+    sweep(path)
     temporary = path.with_name(f".{path.name}.new-{os.getpid()}")
     try:
         temporary.mkdir()
@@ -129,7 +131,7 @@ def write_stage(
             path.rename(path.with_name(f".{path.name}.old-{os.getpid()}"))
         temporary.rename(path)
         _sync_folder(path.parent)
-        _sweep(path)
+        sweep(path)
     except OSError as error:
         raise _disk_error(path, error) from error
     finally:
@@ -237,8 +239,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _sweep(path: Path) -> None:
-    """Remove what killed processes left beside `path`; keep what living ones are writing."""
+def sweep(path: Path) -> None:
+    """Remove what killed processes left beside `path`; keep what living ones are writing.
+
+    Args:
+        path: of a stage; its name may be a pattern.
+    """
     for kind in ("new", "old"):
         for leftover in path.parent.glob(f".{path.name}.{kind}-*"):
             owner = int(leftover.name.rsplit("-", 1)[1])

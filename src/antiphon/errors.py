@@ -6,7 +6,8 @@
     ├── ArtifactError        a part of a run is missing, damaged, swapped or of another version
     ├── TrainingError        training can't go on
     │   ├── NotLearningError the loss hasn't left chance
-    │   └── NonFiniteError   the loss is NaN or infinite
+    │   ├── NonFiniteError   the loss is NaN or infinite
+    │   └── StoppedError     training was asked to stop, and can go on (exit code 75)
     ├── EvaluationError      an evaluation can't be done as asked
     │   └── GateError        a gate of the config failed (exit code 3)
     ├── RecallError          an index misses its target (exit code 3)
@@ -35,6 +36,7 @@ __all__ = [
     "NotLearningError",
     "RecallError",
     "RequestError",
+    "StoppedError",
     "TrainingError",
     "did_you_mean",
 ]
@@ -98,6 +100,12 @@ class NotLearningError(TrainingError):
 
 class NonFiniteError(TrainingError):
     """The loss became NaN or infinite."""
+
+
+class StoppedError(TrainingError):
+    """Training was asked to stop, wrote a checkpoint and can go on from there."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: not an error, try again later
 
 
 class EvaluationError(AntiphonError):

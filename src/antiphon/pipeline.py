@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from antiphon.artifacts import Stage, is_complete, write_json, write_text
+from antiphon.checkpoints import checkpoints_folder
 from antiphon.config import Config
 from antiphon.errors import ConfigError
 from antiphon.evaluation import evaluate, evaluation_inputs
@@ -84,6 +86,8 @@ def run(
             inputs,
             lambda: train(config, prepared, folder, steps),
         )
+        # a process killed just before it removed them left them behind
+        shutil.rmtree(checkpoints_folder(folder), ignore_errors=True)
         if until != "train":
             model = TrainedModel.load(folder, prepared, config)
             inputs["model"] = model.stage
@@ -206,6 +210,7 @@ def summarize(
         if training
         else None,
         "input_wait_share": training["input_seconds"] / training["seconds"] if training else None,
+        "notes": training.get("notes", []),
         "metrics": {
             model: {
                 part: {metric: cells[metric]["value"] for metric in SUMMARY_METRICS}

@@ -6,14 +6,14 @@ import contextlib
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from antiphon.batches import Batch
 
 __all__ = ["prefetch"]
 
 
-def prefetch(make: Callable[[int], Batch], first_step: int, last_step: int) -> Iterator[Batch]:
+def prefetch(make: Callable[[int], Batch], first_step: int, last_step: int) -> Generator[Batch]:
     """Yield what `make` gives for steps `first_step` to `last_step - 1`, made ahead in a thread.
 
     An error in the thread is raised here.

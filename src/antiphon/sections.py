@@ -168,6 +168,17 @@ class TrainSection(Section):
     chance_steps: int = Field(
         500, ge=1, description="stop if the loss hasn't left chance after this many steps"
     )
+    checkpoint_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="seconds of training between checkpoints, from which a run that was killed "
+        "goes on; 0 for none but on SIGTERM",
+    )
+    continue_from: str | None = Field(
+        None,
+        description="folder of another run, whose model training goes on from; what it knows of "
+        "users, items and values is carried over by their ids. `antiphon train --from` sets it",
+    )
 
 
 class EvaluateSection(Section):

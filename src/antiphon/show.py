@@ -61,8 +61,10 @@ def summary_table(run: Run) -> RenderableType:
                 (f"{loss['last']:.3f}", "bold green"),
                 " at last; chance is ",
                 (f"{loss['chance']:.3f}", "bold"),
+                f"; {summary['input_wait_share']:.1%} of its time training waited for input",
             )
         )
+    parts += [Text(note, style="yellow") for note in summary["notes"]]
     if summary["metrics"]:
         parts.append(_metrics(summary["metrics"]))
     parts.append(Text(f"all of it is in {run.path}", style="dim"))

@@ -4,51 +4,52 @@ model/
   tables/NAME.npy               embedding tables: user, item, item.FEATURE
   tables/NAME.accumulator.npy   their Adagrad accumulators
   dense.npz                     all other weights, by path
+  optimizer.npz                 the state of their optimizer, by path
   candidates.npy                candidate embeddings by item number, trends last
-  training.json                 loss beside chance, step by step
+  training.json                 loss beside chance, step by step; time spent; notes
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import jax
-import keras
 import numpy as np
 from jaxtyping import Int64
 
 from antiphon.artifacts import write_json, write_stage
-from antiphon.batches import Batch, Batches
+from antiphon.batches import Batches
 from antiphon.catalogue import Catalogue
+from antiphon.checkpoints import Checkpoints, checkpoints_folder
 from antiphon.config import Config
-from antiphon.errors import ConfigError, NonFiniteError, NotLearningError
+from antiphon.errors import ConfigError, StoppedError
+from antiphon.interrupt import asked_to_stop
 from antiphon.memory import freed_memory_kept
 from antiphon.model import TwoTower
-from antiphon.model_files import save
+from antiphon.model_files import save_candidates, save_state
 from antiphon.prefetch import prefetch
 from antiphon.prepared import Events, Prepared
 from antiphon.schema import Schema
+from antiphon.stepper import Stepper
 from antiphon.trend import Trend
+from antiphon.watch import Progress, Training, Watch
 
-__all__ = ["Training", "train", "train_model", "training_inputs"]
+__all__ = ["train", "train_model", "training_inputs"]
 
-Progress = Callable[[int, int, str], None]
-
-# how far below chance, in nats, the average loss must come to count as learning
-MARGIN = 0.05
+# what changes when training ends up with its model, and not which
+_NO_INPUTS = {"checkpoint_seconds"}
 
 
-def training_inputs(config: Config) -> object:
+def training_inputs(config: Config) -> dict[str, Any]:
     """What determines the result, besides the prepared log."""
     return {
         "model": config.model.model_dump(mode="json"),
-        "train": config.train.model_dump(mode="json"),
+        "train": config.train.model_dump(mode="json", exclude=_NO_INPUTS),
         "test_days": config.split.test_days,
     }
 
@@ -56,33 +57,33 @@ def training_inputs(config: Config) -> object:
 def train(config: Config, prepared: Prepared, out: Path, progress: Progress | None = None) -> None:
     """Train on all events of the prepared log and write the model's folder.
 
+    Goes on from a checkpoint of the same training beside `out`, where there is one.
+
     Raises:
         NotLearningError: the loss is still at chance after `train.chance_steps` steps.
         NonFiniteError: the loss became NaN or infinite.
+        StoppedError: SIGTERM asked to stop; a checkpoint was written.
+        ArtifactError: the disk is full.
     """
-    inputs = {"prepared": prepared.stage}
-    with write_stage(out, made_from=training_inputs(config), inputs=inputs) as folder:
+    made_from, inputs = training_inputs(config), {"prepared": prepared.stage}
+    every_s = config.train.checkpoint_seconds
+    checkpoints = Checkpoints(checkpoints_folder(out), made_from, inputs, every_s)
+    with write_stage(out, made_from=made_from, inputs=inputs) as folder:
         model, catalogue, training = train_model(
-            config, prepared, prepared.events, prepared.item_counts(), progress
+            config,
+            prepared,
+            prepared.events,
+            prepared.item_counts(),
+            progress,
+            checkpoints=checkpoints,
         )
         now_s = prepared.schema.held_out_start_s
         half_lives_s = trend_half_lives_s(config, prepared.schema)
         trend = Trend.as_of(prepared.events, catalogue.rows, half_lives_s, now_s)
-        save(model, catalogue, trend, now_s, folder)
+        save_state(model, folder)
+        save_candidates(model, catalogue, trend, now_s, folder / "candidates.npy")
         write_json(folder / "training.json", asdict(training))
-
-
-@dataclass
-class Training:
-    """What happened: the mean loss and chance of every `every` steps, in nats."""
-
-    steps: int
-    examples: int = 0
-    seconds: float = 0.0
-    input_seconds: float = 0.0
-    loss: list[float] = field(default_factory=list)
-    chance: list[float] = field(default_factory=list)
-    step: list[int] = field(default_factory=list)
+    checkpoints.remove()
 
 
 def train_model(
@@ -92,6 +93,7 @@ def train_model(
     counts: Int64[np.ndarray, " items"],
     progress: Progress | None = None,
     devices: Sequence[jax.Device] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[TwoTower, Catalogue, Training]:
     """Train on the events in sight.
 
@@ -102,6 +104,8 @@ def train_model(
         counts: how often each item number occurs among them.
         progress: called with step, steps and a few words, now and then.
         devices: by default all that JAX sees; each takes its share of every batch.
+        checkpoints: where to go on from, and where to keep how far it came; SIGTERM is then met
+            by a last one.
     """
     devices = devices or jax.devices()
     _check_divisible(config, len(devices))
@@ -115,23 +119,27 @@ def train_model(
         horizon_s=_horizon_s(prepared.schema),
         devices=len(devices),
     )
-    steps = max(1, round(config.train.epochs * batches.steps_per_epoch))
-    training = Training(steps)
-    watch = _Watch(training, config.train.chance_steps, progress)
-    distribution = (
-        keras.distribution.DataParallel(devices=list(devices)) if len(devices) > 1 else None
-    )
-    with freed_memory_kept(), _distributed(distribution):
+    training = Training(steps=max(1, round(config.train.epochs * batches.steps_per_epoch)))
+    with freed_memory_kept(), _stop_request(checkpoints) as stop:
         model = TwoTower(prepared.schema, config.model, config.train)
-        model.fit(
-            watch.timed(prefetch(batches.batch, 0, steps)),
-            steps_per_epoch=steps,
-            epochs=1,
-            shuffle=False,
-            verbose=0,
-            callbacks=[watch],
-        )
-    training.examples = steps * batches.queries * config.train.targets_per_query
+        if checkpoints:
+            training = checkpoints.resume(model, training)
+        watch = Watch(training, config.train.chance_steps, progress)
+        stepper = Stepper(model, devices)
+        ahead = prefetch(batches.batch, training.done, training.steps)
+        with contextlib.closing(ahead):
+            for batch in watch.timed(ahead):
+                watch.after_step(stepper.step(batch))
+                if checkpoints and (stop.is_set() or checkpoints.due()):
+                    watch.catch_up()
+                    stepper.sync()
+                    checkpoints.write(model, training)
+                    if stop.is_set():
+                        checkpoints.wait()
+                        raise _stopped(training)
+            watch.catch_up()
+        stepper.sync()
+    training.examples = training.steps * config.train.global_batch_size
     return model, catalogue, training
 
 
@@ -154,74 +162,11 @@ def _check_divisible(config: Config, devices: int) -> None:
             )
 
 
-class _Watch(keras.callbacks.Callback):
-    """Keeps the losses, reports progress, and stops a run that goes nowhere."""
-
-    # Keras then calls back from threads of its own, in any order, and doesn't wait for results.
-    async_safe = True
-
-    def __init__(self, training: Training, chance_steps: int, progress: Progress | None) -> None:
-        super().__init__()
-        self.training = training
-        self.chance_steps = chance_steps
-        self.progress = progress
-        self.every = max(1, min(50, training.steps // 20))
-        self._lock = threading.Lock()
-        self._waiting: dict[int, tuple[float, float]] = {}
-        self._recent: list[tuple[float, float]] = []
-        self._step = 0
-        self._started = time.perf_counter()
-
-    def timed(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch]]:
-        """Count the time that training waits for its next batch."""
-        while True:
-            asked = time.perf_counter()
-            batch = next(batches, None)
-            self.training.input_seconds += time.perf_counter() - asked
-            if batch is None:
-                return
-            yield (batch,)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        with self._lock:
-            self._waiting[batch + 1] = (float(logs["loss"]), float(logs["chance"]))
-            while (losses := self._waiting.pop(self._step + 1, None)) is not None:
-                self._step += 1
-                self._after_step(self._step, losses)
-
-    def _after_step(self, step: int, losses: tuple[float, float]) -> None:
-        if not math.isfinite(losses[0]):
-            raise NonFiniteError(
-                f"the loss became {losses[0]} at step {step}",
-                hint="lower train.learning_rate or train.dense_learning_rate; look for extreme "
-                "values in numeric or vector features",
-            )
-        self._recent.append(losses)
-        if step % self.every == 0 or step in (self.training.steps, self.chance_steps):
-            self._report(step)
-        if step == self.chance_steps:
-            self._check_learning(step)
-
-    def _report(self, step: int) -> None:
-        loss, chance = np.mean(self._recent, axis=0)
-        self._recent.clear()
-        self.training.step.append(step)
-        self.training.loss.append(float(loss))
-        self.training.chance.append(float(chance))
-        self.training.seconds = time.perf_counter() - self._started
-        if self.progress:
-            self.progress(step, self.training.steps, f"loss {loss:.3f}, chance {chance:.3f}")
-
-    def _check_learning(self, step: int) -> None:
-        loss, chance = self.training.loss[-1], self.training.chance[-1]
-        if loss > chance - MARGIN:
-            raise NotLearningError(
-                f"after {step} steps the loss has not left chance",
-                received=f"loss {loss:.4f}, chance {chance:.4f}",
-                allowed=f"a loss below chance by {MARGIN} at least",
-                hint="raise train.learning_rate, check that log.positive selects what people "
-                "chose, or give it more steps with train.chance_steps",
-            )
+def _stopped(training: Training) -> StoppedError:
+    return StoppedError(
+        f"training was asked to stop, at step {training.done} of {training.steps}",
+        hint="a checkpoint is written: run the same command again to go on from there",
+    )
 
 
 def _horizon_s(schema: Schema) -> int:
@@ -235,6 +180,7 @@ def trend_half_lives_s(config: Config, schema: Schema) -> list[float]:
 
 
 @contextlib.contextmanager
-def _distributed(distribution: keras.distribution.DataParallel | None) -> Iterator[None]:
-    with distribution.scope() if distribution else contextlib.nullcontext():
-        yield
+def _stop_request(checkpoints: Checkpoints | None) -> Iterator[threading.Event]:
+    """SIGTERM, where a checkpoint can be written; without, it ends the process as ever."""
+    with asked_to_stop() if checkpoints else contextlib.nullcontext(threading.Event()) as stop:
+        yield stop
