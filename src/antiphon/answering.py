@@ -21,7 +21,7 @@ from antiphon.errors import RequestError
 from antiphon.history import gather_history
 from antiphon.listing import Wanted, lists_of
 from antiphon.live import LiveStore
-from antiphon.own_library import OwnScores
+from antiphon.own_library import OwnScores, own_items
 from antiphon.pasts import Pasts, Plays, pasts_of
 from antiphon.prepared import rows_between
 from antiphon.queries import Queries
@@ -86,6 +86,13 @@ class Answering:
         answers = iter(self._answer(good, shelf) if good else ())
         return [one if isinstance(one, RequestError) else next(answers) for one in checked]
 
+    def warm_up(self, max_batch: int, shelf: Shelf) -> None:
+        """Answer batches of every size that is compiled for."""
+        size = 1
+        while size < 2 * max_batch:
+            self.answer([Request(why=True)] * size, shelf)
+            size *= 2
+
     def _check(self, request: Request, shelf: Shelf) -> Checked:
         default = self._model.config.evaluate.exclude_heard
         mode = mode_of(request.mode, request.exclude_heard, default_exclude=default)
@@ -119,20 +126,21 @@ class Answering:
         pasts, live_events = self._pasts(checked, shelf)
         queries, owners = pasts.queries, pasts.owners
         history = gather_history(
-            pasts.library.events,
+            pasts.events,
             owners.user_number.astype(np.int64),
             queries.time_s,
             queries.time_s,
             model.config.model.history_length,
         )
         embedded = model.embed(queries, history, shelf.corpus)
-        own = model.own_scores(owners, embedded, pasts.library, shelf.corpus)
+        had = own_items(pasts.events, owners)
+        own = model.own_scores(queries, embedded, had, shelf.corpus)
         repeats = model.repeat_term is not None
         lists = lists_of(shelf, embedded, own, [one.wanted for one in checked], repeats=repeats)
         whys: dict[int, list[Why]] = {}
         asked = [row for row, one in enumerate(checked) if one.request.why]
         if asked:
-            reasoned = Reasoned(pasts, history, embedded, own)
+            reasoned = Reasoned(queries, history, embedded, had, own)
             unknown = self._contexts.unknown
             whys = reasons_of(model, shelf, reasoned, lists, asked, unknown)
         ids, titles, before = _named(shelf, own, [numbers for numbers, _ in lists])
@@ -246,8 +254,5 @@ def _named(
 ) -> tuple[list[int | str], list[str | None], Bool[np.ndarray, " items"]]:
     """Of all items of all lists: ids, titles, and whether their users have had them before."""
     flat = np.concatenate(lists).astype(np.int32)
-    before = [
-        np.isin(numbers, own.item_number[own.offsets[row] : own.offsets[row + 1]])
-        for row, numbers in enumerate(lists)
-    ]
-    return shelf.ids(flat), shelf.titles_of(flat), np.concatenate(before)
+    query = np.repeat(np.arange(len(lists)), [len(numbers) for numbers in lists])
+    return shelf.ids(flat), shelf.titles_of(flat), own.find(query, flat) >= 0

@@ -13,6 +13,7 @@ depend neither on tiles nor on threads, nor on the order of candidates, and equa
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -103,13 +104,14 @@ class ExactSearch:
             scan = Scan(queries[rows], self.candidates, self._longest, k, excluded)
             numbers[rows], scores[rows] = scan.run()
 
-        if threads == 1 or len(starts) == 1:
-            for start in starts:
-                search(start)
-        else:
-            with _single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
-                for _ in pool.map(search, starts):
-                    pass
+        with _single_threaded_blas():
+            if threads == 1 or len(starts) == 1:
+                for start in starts:
+                    search(start)
+            else:
+                with ThreadPoolExecutor(threads) as pool:
+                    for _ in pool.map(search, starts):
+                        pass
         return numbers, scores
 
 
@@ -128,6 +130,16 @@ def processors() -> int:
 
 @contextlib.contextmanager
 def _single_threaded_blas() -> Iterator[None]:
-    """One thread a product: blocks run side by side, and threads of a product wait for another."""
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
+    """One thread a product.
+
+    Blocks run side by side; and a team of threads that is called for every tile waits for its
+    slowest, which beside other work on the same processors takes many times as long as the product.
+    """
+    with _libraries().limit(limits=1, user_api="blas"):
         yield
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    # looks at all that this process has loaded, which takes milliseconds
+    return ThreadpoolController()

@@ -37,6 +37,15 @@ class Plays:
     count: Int32[np.ndarray, " pairs"]
     context: dict[str, Shaped[np.ndarray, "pairs plays ..."]]
 
+    def take(self, pairs: Int64[np.ndarray, " some"]) -> Plays:
+        """Those of some pairs."""
+        return Plays(
+            self.age_h[pairs],
+            self.known[pairs],
+            self.count[pairs],
+            {name: values[pairs] for name, values in self.context.items()},
+        )
+
     def in_shape(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """The fields by name, their pairs in another shape."""
         return {

@@ -8,30 +8,30 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
-from antiphon.library import Library
-from antiphon.prepared import rows_between
+from antiphon.library import PLAYS, Plays
+from antiphon.prepared import Events, rows_between
 from antiphon.queries import Queries
 
-__all__ = ["OwnItems", "OwnScores", "own_items", "slices_of_pairs"]
+__all__ = ["OwnItems", "OwnScores", "own_items", "slices_of_events"]
 
-PAIRS_AT_ONCE = 1 << 16
+EVENTS_AT_ONCE = 1 << 17
 
-# of the length that is asked for, which no argument has
 Lists = tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]
 
 
 @dataclass(frozen=True)
 class OwnItems:
-    """The distinct items that each query's user had before it.
+    """The distinct items that each query's user had before it, and how they were played.
 
     Attributes:
         offsets: those of query `q` are the pairs `offsets[q]` to `offsets[q + 1]`.
-        last: the row, in the library's events, of the last play.
+        item_number: ascending within a query.
+        plays: of each pair.
     """
 
     offsets: Int64[np.ndarray, " queries_and_one"]
     item_number: Int32[np.ndarray, " pairs"]
-    last: Int64[np.ndarray, " pairs"]
+    plays: Plays
 
     def query(self) -> Int64[np.ndarray, " pairs"]:
         """The query of each pair."""
@@ -43,6 +43,8 @@ class OwnScores:
     """Pairs as in `OwnItems`, scored.
 
     Attributes:
+        offsets: as there.
+        item_number: as there.
         score: dot product and repeat term.
         repeat: the repeat term alone.
     """
@@ -57,60 +59,105 @@ class OwnScores:
         k: int,
         queries: Int64[np.ndarray, " some"] | None = None,
         keep: Bool[np.ndarray, " pairs"] | None = None,
-    ) -> Lists:
-        """The k best of each query's pairs, or of some queries, or only among pairs to keep.
+    ) -> tuple[Int32[np.ndarray, "some k"], Float32[np.ndarray, "some k"]]:
+        """The k best of each query's pairs, or of some queries', or only among pairs to keep.
 
         Returns:
             As `Index.top_k`.
         """
-        some = np.arange(len(self.offsets) - 1) if queries is None else queries
-        starts, ends = self.offsets[some], self.offsets[some + 1]
-        pairs = rows_between(starts, ends)
-        query = np.repeat(np.arange(len(some)), ends - starts)
-        if keep is not None:
-            kept = keep[pairs]
-            pairs, query = pairs[kept], query[kept]
+        some = range(len(self.offsets) - 1) if queries is None else queries.tolist()
         numbers = np.zeros((len(some), k), np.int32)
         scores = np.full((len(some), k), -np.inf, np.float32)
-        if not len(pairs):
-            return numbers, scores
-        order = np.lexsort((self.item_number[pairs], -self.score[pairs], query))
-        pairs = pairs[order]
-        counts = np.bincount(query, minlength=len(some))
-        place = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
-        listed = place < k
-        at = query[listed], place[listed]
-        numbers[at] = self.item_number[pairs[listed]]
-        scores[at] = self.score[pairs[listed]]
+        for row, query in enumerate(some):
+            pairs = slice(int(self.offsets[query]), int(self.offsets[query + 1]))
+            items, found = self.item_number[pairs], self.score[pairs]
+            if keep is not None:
+                items, found = items[keep[pairs]], found[keep[pairs]]
+            if len(items) > 4 * k:
+                kth = np.partition(found, -k)[-k]
+                items, found = items[found >= kth], found[found >= kth]
+            order = np.lexsort((items, -found))[:k]
+            numbers[row, : len(order)], scores[row, : len(order)] = items[order], found[order]
         return numbers, scores
 
+    def find(
+        self, query: Int64[np.ndarray, " items"], item_number: Int32[np.ndarray, " items"]
+    ) -> Int64[np.ndarray, " items"]:
+        """The pair of each query and item; -1 where the query's user hasn't had the item."""
+        if not len(self.item_number):
+            return np.full(len(query), -1, np.int64)
+        mine = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        keys = (mine << 32) | self.item_number
+        wanted = (query << 32) | item_number
+        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[place] == wanted, place, -1)
 
-def own_items(library: Library, queries: Queries) -> OwnItems:
-    """Of each query's user, as of its time; `user_number` counts the library's users."""
+
+def own_items(events: Events, queries: Queries) -> OwnItems:
+    """Of each query's user, as of its time.
+
+    Args:
+        events: the events in sight.
+        queries: `user_number` counts the users of `events`.
+    """
     users = queries.user_number.astype(np.int64)
-    start = library.events.starts[users]
-    end = library.events.first_at(users, queries.time_s)
-    lengths = end - start
-    query = np.repeat(np.arange(len(users)), lengths)
+    start, end = events.starts[users], events.first_at(users, queries.time_s)
     rows = rows_between(start, end)
-    last = library.is_last(rows, end[query])
-    counts = np.bincount(query[last], minlength=len(users))
-    rows = rows[last]
+    query = np.repeat(np.arange(len(users)), end - start)
+    item = np.asarray(events.item_number[rows], np.int64)
+    query, item, order = _sorted(query, item)
+    rows = rows[order]
+    # plays of an item stand side by side, by time; a pair is where they end
+    is_end = np.ones(len(rows), bool)
+    is_end[:-1] = (item[1:] != item[:-1]) | (query[1:] != query[:-1])
+    last = np.flatnonzero(is_end)
+    count = np.diff(last, prepend=-1)
+    back = np.arange(PLAYS)
+    known = back < count[:, None]
+    played = (
+        rows[np.where(known, last[:, None] - back, 0)]
+        if len(rows)
+        else np.zeros((0, PLAYS), np.int64)
+    )
+    ages_s = np.where(known, queries.time_s[query[last]][:, None] - events.timestamp_s[played], 0)
+    pairs = np.bincount(query[last], minlength=len(users))
     return OwnItems(
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        np.asarray(library.events.item_number[rows], np.int32),
-        rows,
+        np.concatenate([[0], np.cumsum(pairs)]).astype(np.int64),
+        item[last].astype(np.int32),
+        Plays(
+            age_h=(ages_s / 3600).astype(np.float32),
+            known=known,
+            count=count.astype(np.int32),
+            context={name: np.asarray(v[played]) for name, v in events.context.items()},
+        ),
     )
 
 
-def slices_of_pairs(library: Library, queries: Queries) -> Iterator[slice]:
-    """Queries in their order, so many at once that their users' plays fit in memory."""
+def _sorted(
+    query: Int64[np.ndarray, " rows"], item: Int64[np.ndarray, " rows"]
+) -> tuple[Int64[np.ndarray, " rows"], Int64[np.ndarray, " rows"], Int64[np.ndarray, " rows"]]:
+    """By (query, item), otherwise as they were: both, and where each row was."""
+    bits = [int(part.max(initial=0)).bit_length() for part in (query, item)]
+    place_bits = len(query).bit_length()
+    if sum(bits) + place_bits > 63:
+        order = np.lexsort((item, query))
+        return query[order], item[order], order
+    # one number a row, and all different: much faster to sort than to find an order of
+    keys = (((query << bits[1]) | item) << place_bits) | np.arange(len(query))
+    keys.sort()
+    order = keys & ((1 << place_bits) - 1)
+    keys >>= place_bits
+    return keys >> bits[1], keys & ((1 << bits[1]) - 1), order
+
+
+def slices_of_events(events: Events, queries: Queries) -> Iterator[slice]:
+    """Queries in their order, so many at once that their users' events fit in memory."""
     users = queries.user_number.astype(np.int64)
-    plays = np.cumsum(library.events.ends[users] - library.events.starts[users])
+    total = np.cumsum(events.ends[users] - events.starts[users])
     start = 0
     while start < len(users):
-        before = int(plays[start - 1]) if start else 0
-        stop = int(np.searchsorted(plays, before + PAIRS_AT_ONCE, side="right"))
+        before = int(total[start - 1]) if start else 0
+        stop = int(np.searchsorted(total, before + EVENTS_AT_ONCE, side="right"))
         stop = max(stop, start + 1)
         yield slice(start, stop)
         start = stop

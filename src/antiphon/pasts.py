@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Int32, Int64, Shaped
 
-from antiphon.library import Library
 from antiphon.prepared import Events, rows_between
 from antiphon.queries import Queries
 
@@ -34,14 +33,14 @@ class Plays:
 
 @dataclass(frozen=True)
 class Pasts:
-    """Queries, and a library in which each has a user of its own: query `q` is user `q + 1`."""
+    """Queries, and events in which each has a user of its own: query `q` is user `q + 1`."""
 
     queries: Queries
-    library: Library
+    events: Events
 
     @property
     def owners(self) -> Queries:
-        """The queries, whose users are the library's."""
+        """The queries, whose users are those of the events."""
         owner = np.arange(1, len(self.queries) + 1, dtype=np.int32)
         return replace(self.queries, user_number=owner)
 
@@ -84,4 +83,4 @@ def pasts_of(log: Events, queries: Queries, more: Sequence[Plays]) -> Pasts:
         is_target=np.ones(len(item), bool),
         context=context,
     )
-    return Pasts(queries, Library.of(events))
+    return Pasts(queries, events)

@@ -77,6 +77,10 @@ class Events:
         all queries at once.
         """
         low, high = self.starts[users], self.ends[users]
+        some = np.flatnonzero(low < high)
+        # as a rule all of a user's events come before
+        if (self.timestamp_s[high[some] - 1] < times_s[some]).all():
+            return np.asarray(high)
         last = len(self.timestamp_s) - 1
         while (open_ := low < high).any():
             middle = (low + high) // 2

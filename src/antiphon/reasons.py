@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, Shaped
+from jaxtyping import Float32, Float64, Int32, Int64, Shaped
 
 from antiphon.answers import Past, Why
 from antiphon.history import History
-from antiphon.own_library import OwnScores
-from antiphon.pasts import Pasts
-from antiphon.prepared import rows_between
+from antiphon.own_library import OwnItems, OwnScores
 from antiphon.queries import Queries
 from antiphon.retrieval import TrainedModel
 from antiphon.shelf import Shelf
@@ -27,11 +25,20 @@ List = tuple[Int32[np.ndarray, " _"], Float32[np.ndarray, " _"]]
 
 @dataclass(frozen=True)
 class Reasoned:
-    """All that a batch was answered from."""
+    """All that a batch was answered from.
 
-    pasts: Pasts
+    Attributes:
+        queries: who asked.
+        history: what the query tower saw.
+        embedded: the queries' embeddings.
+        had: what their users have had.
+        own: the same, scored.
+    """
+
+    queries: Queries
     history: History
     embedded: Float32[np.ndarray, "queries width"]
+    had: OwnItems
     own: OwnScores
 
 
@@ -54,44 +61,53 @@ def reasons_of(
         unknown: the context of which nothing is known.
     """
     some = np.array(rows, np.int64)
-    queries, history = batch.pasts.queries.take(some), _take(batch.history, some)
+    queries, history = batch.queries.take(some), _take(batch.history, some)
+    listed = [lists[row][0] for row in rows]
+    numbers = np.concatenate(listed).astype(np.int32)
+    place = np.repeat(np.arange(len(some)), [len(part) for part in listed])
+    vectors = shelf.corpus.rows_of(numbers).astype(np.float64)
+    pair = batch.own.find(some[place], numbers)
+    had = np.flatnonzero(pair >= 0)
+    repeat = np.zeros(len(numbers), np.float32)
+    repeat[had] = batch.own.repeat[pair[had]]
+
     nowhere = queries.with_context(
         {name: np.repeat(value, len(some), axis=0) for name, value in unknown.items()}
     )
-    owners = replace(batch.pasts.owners.take(some), context=nowhere.context)
     blank = model.embed(nowhere, history, shelf.corpus)
-    blank_own = model.own_scores(owners, blank, batch.pasts.library, shelf.corpus)
+    without_context = np.einsum("iw,iw->i", vectors, blank[place])
+    plays = batch.had.plays.take(pair[had])
+    without_context[had] += model.repeat_of(nowhere.context, place[had], plays)
+    scores = np.concatenate([lists[row][1] for row in rows])
+    context = scores - without_context
+
     weights = model.attention(queries, history, shelf.corpus)
-    own_weights = [
-        _by_item(history.item_number[place], weights[place]) for place in range(len(some))
-    ]
-    hidden = _hidden(model, shelf, queries, history, [items for items, _ in own_weights])
+    weighed = [_by_item(*row) for row in zip(history.item_number, weights, strict=True)]
+    hidden = _hidden(model, shelf, queries, history, [items for items, _ in weighed])
     told: dict[int, list[Why]] = {}
     start = 0
-    for place, row in enumerate(rows):
-        numbers, scores = lists[row]
-        vectors = shelf.corpus.rows_of(numbers).astype(np.float64)
-        repeat = _repeat_of(batch.own, row, numbers)
-        context = scores - (vectors @ blank[place] + _repeat_of(blank_own, place, numbers))
-        items, attention = own_weights[place]
-        without = hidden[start : start + len(items)]
+    for row, (items, attention) in enumerate(weighed):
+        mine = np.flatnonzero(place == row)
+        lost = batch.embedded[some[row]] - hidden[start : start + len(items)]
         start += len(items)
-        effect = vectors @ (batch.embedded[row] - without).T
-        named = list(zip(shelf.ids(items), shelf.titles_of(items), attention.tolist(), strict=True))
-        told[row] = [
-            Why(
-                past=tuple(
-                    sorted(
-                        (Past(*n, float(e)) for n, e in zip(named, effect[i], strict=True)),
-                        key=lambda past: -past.effect,
-                    )
-                ),
-                repeat=float(repeat[i]),
-                context=float(context[i]),
-            )
-            for i in range(len(numbers))
-        ]
+        named = zip(shelf.ids(items), shelf.titles_of(items), attention.tolist(), strict=True)
+        told[rows[row]] = _whys(list(named), vectors[mine] @ lost.T, repeat[mine], context[mine])
     return told
+
+
+def _whys(
+    named: Sequence[tuple[int | str, str | None, float]],
+    effect: Float64[np.ndarray, "k past"],
+    repeat: Float32[np.ndarray, " k"],
+    context: Float64[np.ndarray, " k"],
+) -> list[Why]:
+    """Of the items of one list."""
+    whys = []
+    for row, effects in enumerate(effect.tolist()):
+        past = [Past(*one, effect=lost) for one, lost in zip(named, effects, strict=True)]
+        past.sort(key=lambda one: -one.effect)
+        whys.append(Why(tuple(past), float(repeat[row]), float(context[row])))
+    return whys
 
 
 def _by_item(
@@ -133,16 +149,3 @@ def _take(history: History, rows: Int64[np.ndarray, " rows"]) -> History:
         history.age_bucket[rows],
         {name: values[rows] for name, values in history.context.items()},
     )
-
-
-def _repeat_of(
-    own: OwnScores, row: int, numbers: Int32[np.ndarray, " k"]
-) -> Float32[np.ndarray, " k"]:
-    """The repeat term of items; 0 for what the query's user hasn't had."""
-    pairs = rows_between(own.offsets[row : row + 1], own.offsets[row + 1 : row + 2])
-    order = pairs[np.argsort(own.item_number[pairs], kind="stable")]
-    mine = own.item_number[order]
-    if not len(mine):
-        return np.zeros(len(numbers), np.float32)
-    place = np.minimum(np.searchsorted(mine, numbers), len(mine) - 1)
-    return np.where(mine[place] == numbers, own.repeat[order[place]], np.float32(0))

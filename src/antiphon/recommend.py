@@ -141,7 +141,12 @@ class Recommender:
         return self._answering.answer(requests, self.shelf)
 
     def warm_up(self, max_batch: int = 1) -> None:
-        """Compile all that batches of up to so many requests need, so that none has to wait."""
+        """Compile what batches of up to so many requests need, so that none has to wait.
+
+        A few shapes, powers of two, serve all batches: about as many compilations as `max_batch`
+        has binary digits.
+        """
+        self._answering.warm_up(max_batch, self.shelf)
 
     def similar(
         self,

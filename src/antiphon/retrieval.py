@@ -6,6 +6,8 @@ memory-mapped; a past event is looked up among them, exactly as training saw it.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32, Int32, Int64, Shaped
 
 from antiphon.artifacts import Stage, open_stage
 from antiphon.attention import attention_weights
@@ -24,10 +26,11 @@ from antiphon.exclusions import Exclusions
 from antiphon.history import History, gather_history
 from antiphon.indexes import Index, NumpyScan, merge_top_k, open_index
 from antiphon.indexes.lists import empty_lists
-from antiphon.library import Library
-from antiphon.own_library import OwnScores, own_items, slices_of_pairs
+from antiphon.library import Plays
+from antiphon.own_library import OwnItems, OwnScores, own_items, slices_of_events
 from antiphon.prepared import Prepared
 from antiphon.queries import Queries
+from antiphon.repeat_scores import RepeatScores
 from antiphon.repeat_term import RepeatTerm
 from antiphon.request import Mode
 from antiphon.towers import QueryTower
@@ -122,46 +125,33 @@ class TrainedModel:
         return self.answer(queries, k, "discover" if exclude_heard else "all")
 
     def answer(
-        self,
-        queries: Queries,
-        k: int,
-        mode: Mode = "all",
-        library: Library | None = None,
-        owner: Int32[np.ndarray, " queries"] | None = None,
+        self, queries: Queries, k: int, mode: Mode = "all"
     ) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
-        """The k best items of each query: of the whole corpus, as far as the index finds them.
+        """The k best items of each query, from what the training log knows of its user.
 
-        What the user has had is left out of the search by dot product, scored with the repeat
-        term, and merged with what was found.
+        Of the whole corpus, as far as the index finds them. What the user has had is left out of
+        the search by dot product, scored with the repeat term, and merged with what was found.
 
         Args:
             queries: who asks, when and under which context.
             k: length of the lists.
             mode: all items, only those the user hasn't had before, or only those they have.
-            library: what users have had; by default what the training log knows.
-            owner: the user number in `library` of each query; by default its `user_number`.
 
         Returns:
             As `queries.Ranker` does.
         """
-        library = library or self.library
-        owners = queries if owner is None else replace(queries, user_number=owner)
-        users = owners.user_number.astype(np.int64)
-        length = self.config.model.history_length
-        history = gather_history(library.events, users, queries.time_s, queries.time_s, length)
-        embedded = self.embed(queries, history)
+        embedded = self.embed(queries)
         if mode == "all" and self.repeat_term is None:
             return self.search.top_k(embedded, k)
+        events = self.prepared.events
         found = empty_lists(len(queries), k)
         if mode != "repeat":
-            heard = Exclusions.heard(library.events, owners)
-            found = self.search.top_k(embedded, k, exclude=heard)
+            found = self.search.top_k(embedded, k, exclude=Exclusions.heard(events, queries))
         if mode == "discover":
             return found
-        for rows in slices_of_pairs(library, owners):
-            own = self.own_scores(
-                owners.take(np.arange(rows.start, rows.stop)), embedded[rows], library
-            )
+        for rows in slices_of_events(events, queries):
+            some = queries.take(np.arange(rows.start, rows.stop))
+            own = self.own_scores(some, embedded[rows], own_items(events, some))
             parts = [(found[0][rows], found[1][rows]), own.best(k)]
             found[0][rows], found[1][rows] = merge_top_k(parts, k)
         return found
@@ -186,47 +176,42 @@ class TrainedModel:
 
     def own_scores(
         self,
-        owners: Queries,
+        queries: Queries,
         embedded: Float32[np.ndarray, "queries width_and_trend"],
-        library: Library,
+        own: OwnItems,
         corpus: Corpus | None = None,
     ) -> OwnScores:
         """What each query's user has had before, scored with the repeat term.
 
         Args:
-            owners: the queries; `user_number` counts the users of `library`.
+            queries: who asks, when and under which context.
             embedded: their embeddings.
-            library: what users have had.
-            corpus: by default the candidates of training.
+            own: what their users have had.
+            corpus: what that is in; by default the candidates of training.
         """
-        own = own_items(library, owners)
         query = own.query()
         vectors = (corpus or self.corpus).rows_of(own.item_number)
-        score = np.einsum("pw,pw->p", embedded[query], vectors, dtype=np.float64)
-        repeat = np.zeros(len(query), np.float32)
-        if self.repeat_term is not None and len(query):
-            plays = library.plays(own.last, np.ones(len(query), bool), owners.time_s[query])
-            context = {name: values[query][:, None] for name, values in owners.context.items()}
-            asked = _to_power_of_two((context, plays.in_shape((len(query), 1))), len(query))
-            repeat = np.asarray(self._repeat_function(*asked))[: len(query)]
-            score = score + repeat
-        return OwnScores(own.offsets, own.item_number, score.astype(np.float32), repeat)
+        score = np.zeros(len(query), np.float64)
+        for row, (start, end) in enumerate(itertools.pairwise(own.offsets.tolist())):
+            np.dot(vectors[start:end].astype(np.float64), embedded[row], out=score[start:end])
+        repeat = self.repeat_of(queries.context, query, own.plays)
+        score = (score + repeat).astype(np.float32)
+        return OwnScores(own.offsets, own.item_number, score, repeat)
+
+    def repeat_of(
+        self,
+        context: Mapping[str, Shaped[np.ndarray, "queries ..."]],
+        query: Int64[np.ndarray, " pairs"],
+        plays: Plays,
+    ) -> Float32[np.ndarray, " pairs"]:
+        """The repeat term of pairs of a query and an item; 0 of a model that has none."""
+        if self._repeat_scores is None or not len(query):
+            return np.zeros(len(query), np.float32)
+        return self._repeat_scores.of(context, query, plays)
 
     @cached_property
-    def library(self) -> Library:
-        """What users have had, of the events in sight."""
-        return Library.of(self.prepared.events)
-
-    @cached_property
-    def _repeat_function(self) -> Any:
-        tower, term = self.tower, self.repeat_term
-        if term is None:
-            raise ValueError("the model has no repeat term")
-
-        def repeat(context: dict[str, Any], plays: dict[str, Any]) -> Any:
-            return term(tower.context(context, shape=(len(plays["count"]), 1)), plays)[:, 0, 0]
-
-        return jax.jit(repeat)
+    def _repeat_scores(self) -> RepeatScores | None:
+        return None if self.repeat_term is None else RepeatScores(self.repeat_term)
 
     def with_index(self, folder: Path) -> TrainedModel:
         """The same model, its candidates searched in an index that was built of them.
@@ -270,9 +255,13 @@ class TrainedModel:
 
 def _to_power_of_two(arrays: Any, count: int) -> Any:
     """Arrays of `count` rows, in whatever containers, padded so that few shapes are compiled."""
-    padding = (1 << (count - 1).bit_length()) - count
+    rows = 1 << (count - 1).bit_length()
+    if rows == count:
+        return arrays
 
-    def padded(values: np.ndarray) -> np.ndarray:
-        return np.pad(values, [(0, padding)] + [(0, 0)] * (values.ndim - 1))
+    def padded(values: np.ndarray) -> np.ndarray:  # several times as fast as numpy.pad
+        out = np.zeros((rows, *values.shape[1:]), values.dtype)
+        out[:count] = values
+        return out
 
     return jax.tree.map(padded, arrays)
