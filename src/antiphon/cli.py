@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -85,12 +86,23 @@ def prepare(
 @app.command(epilog="Example: antiphon train configs/kuairand.toml --set train.epochs=2")
 def train(
     config: ConfigPath,
+    before: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Run folder whose model to go on from, with the events of CONFIG's log.",
+            metavar="RUN",
+        ),
+    ] = None,
     overrides: Overrides = None,
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Train the two towers (after preparing, if that isn't done yet)."""
-    _run(Config.load(config, overrides or ()), runs, as_json, until="train")
+    lines = [*(overrides or ())]
+    if before is not None:
+        lines.append(f"train.continue_from={json.dumps(str(before))}")
+    _run(Config.load(config, lines), runs, as_json, until="train")
 
 
 @app.command(epilog="Example: antiphon evaluate runs/kuairand --predictions mine.parquet")

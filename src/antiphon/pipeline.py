@@ -13,15 +13,15 @@ from typing import Any
 
 from antiphon.artifacts import Stage, is_complete, write_json, write_text
 from antiphon.checkpoints import checkpoints_folder
-from antiphon.config import Config
-from antiphon.errors import ConfigError
+from antiphon.config import Config, expand
+from antiphon.errors import ArtifactError, ConfigError
 from antiphon.evaluation import evaluate, evaluation_inputs
 from antiphon.index import build_index, index_inputs
 from antiphon.memory import peak_memory_bytes, reset_peak_memory
 from antiphon.prepare import prepare, prepare_inputs
 from antiphon.prepared import Prepared
 from antiphon.retrieval import TrainedModel
-from antiphon.train import train, training_inputs
+from antiphon.train import parent_of, train, training_inputs
 
 __all__ = ["STAGES", "Run", "Tell", "index", "run"]
 
@@ -66,6 +66,7 @@ def run(
         AntiphonError: see errors.py. Stages that were complete before stay as they were.
     """
     path = Path(runs) / config.name
+    _refuse_itself(config, path)
     chain = _Chain(path, tell or (lambda *_: None))
     write_text(path / "config.toml", config.to_toml())
 
@@ -83,7 +84,7 @@ def run(
             "train",
             folder,
             training_inputs(config),
-            inputs,
+            inputs | _parents(config),
             lambda: train(config, prepared, folder, steps),
         )
         # a process killed just before it removed them left them behind
@@ -103,6 +104,25 @@ def run(
         if until == "index":
             _index(chain, config, model)
     return Run(config, path, chain.summarize(), tuple(chain.skipped))
+
+
+def _refuse_itself(config: Config, path: Path) -> None:
+    before = config.train.continue_from
+    if before and Path(expand(before)).resolve() == path.resolve():
+        raise ConfigError(
+            "a run can't go on from itself: its prepared log would be replaced",
+            received=before,
+            hint=f"give the new run another name, as in --set name={config.name}-2",
+        )
+
+
+def _parents(config: Config) -> dict[str, Stage]:
+    """The model that training goes on from; a run whose parent is gone stays as it was made."""
+    try:
+        parent = parent_of(config)
+    except ArtifactError:
+        return {}
+    return {"parent": parent.model} if parent else {}
 
 
 def index(path: Path, overrides: Sequence[str] = (), tell: Tell | None = None) -> Run:

@@ -26,8 +26,9 @@ from antiphon.artifacts import write_json, write_stage
 from antiphon.batches import Batches
 from antiphon.catalogue import Catalogue
 from antiphon.checkpoints import Checkpoints, checkpoints_folder
-from antiphon.config import Config
+from antiphon.config import Config, expand
 from antiphon.errors import ConfigError, StoppedError
+from antiphon.grow import Parent, grow
 from antiphon.interrupt import asked_to_stop
 from antiphon.memory import freed_memory_kept
 from antiphon.model import TwoTower
@@ -39,10 +40,10 @@ from antiphon.stepper import Stepper
 from antiphon.trend import Trend
 from antiphon.watch import Progress, Training, Watch
 
-__all__ = ["train", "train_model", "training_inputs"]
+__all__ = ["parent_of", "train", "train_model", "training_inputs"]
 
-# what changes when training ends up with its model, and not which
-_NO_INPUTS = {"checkpoint_seconds"}
+# what doesn't determine the result, or does so by what is found there and not by its name
+_NO_INPUTS = {"checkpoint_seconds", "continue_from"}
 
 
 def training_inputs(config: Config) -> dict[str, Any]:
@@ -51,7 +52,20 @@ def training_inputs(config: Config) -> dict[str, Any]:
         "model": config.model.model_dump(mode="json"),
         "train": config.train.model_dump(mode="json", exclude=_NO_INPUTS),
         "test_days": config.split.test_days,
+        # absent where training begins anew, as in models made before there was another way
+        **({"continued": True} if config.train.continue_from else {}),
     }
+
+
+def parent_of(config: Config) -> Parent | None:
+    """The run that `train.continue_from` names.
+
+    Raises:
+        ArtifactError: it has no model, or a part of it is damaged.
+        ConfigError: its config can't be read.
+    """
+    folder = config.train.continue_from
+    return Parent.open(Path(expand(folder))) if folder else None
 
 
 def train(config: Config, prepared: Prepared, out: Path, progress: Progress | None = None) -> None:
@@ -63,9 +77,13 @@ def train(config: Config, prepared: Prepared, out: Path, progress: Progress | No
         NotLearningError: the loss is still at chance after `train.chance_steps` steps.
         NonFiniteError: the loss became NaN or infinite.
         StoppedError: SIGTERM asked to stop; a checkpoint was written.
-        ArtifactError: the disk is full.
+        ArtifactError: the disk is full, or the run to go on from is incomplete.
+        ConfigError: the model to go on from differs in what can't be carried over.
     """
+    parent = parent_of(config)
     made_from, inputs = training_inputs(config), {"prepared": prepared.stage}
+    if parent:
+        inputs["parent"] = parent.model
     every_s = config.train.checkpoint_seconds
     checkpoints = Checkpoints(checkpoints_folder(out), made_from, inputs, every_s)
     with write_stage(out, made_from=made_from, inputs=inputs) as folder:
@@ -76,6 +94,7 @@ def train(config: Config, prepared: Prepared, out: Path, progress: Progress | No
             prepared.item_counts(),
             progress,
             checkpoints=checkpoints,
+            parent=parent,
         )
         now_s = prepared.schema.held_out_start_s
         half_lives_s = trend_half_lives_s(config, prepared.schema)
@@ -94,6 +113,7 @@ def train_model(
     progress: Progress | None = None,
     devices: Sequence[jax.Device] | None = None,
     checkpoints: Checkpoints | None = None,
+    parent: Parent | None = None,
 ) -> tuple[TwoTower, Catalogue, Training]:
     """Train on the events in sight.
 
@@ -106,6 +126,7 @@ def train_model(
         devices: by default all that JAX sees; each takes its share of every batch.
         checkpoints: where to go on from, and where to keep how far it came; SIGTERM is then met
             by a last one.
+        parent: the run whose model training goes on from, where no checkpoint has come further.
     """
     devices = devices or jax.devices()
     _check_divisible(config, len(devices))
@@ -124,6 +145,8 @@ def train_model(
         model = TwoTower(prepared.schema, config.model, config.train)
         if checkpoints:
             training = checkpoints.resume(model, training)
+        if parent and not training.done:
+            training.notes.append(grow(model, config, prepared, parent))
         watch = Watch(training, config.train.chance_steps, progress)
         stepper = Stepper(model, devices)
         ahead = prefetch(batches.batch, training.done, training.steps)
