@@ -13,6 +13,7 @@ from antiphon.serve.asked import asks
 from antiphon.serve.desks import Desks
 from antiphon.serve.given import Health, json_response
 from antiphon.serve.loaded import LoadedRun
+from antiphon.serve.map_routes import map_routes
 from antiphon.serve.page_files import PageFile
 from antiphon.serve.refusals import handle_errors, refusals, refuse
 from antiphon.serve.routes import reading_routes
@@ -43,6 +44,7 @@ def make_app(service: Service, loaded: LoadedRun, desks: Desks) -> FastAPI:
     limits = service.settings.limits
     models = asks(loaded.recommender.schema, limits)
     app.include_router(reading_routes(loaded, desks, models, limits, service.metrics))
+    app.include_router(map_routes(loaded, limits))
     app.include_router(writing_routes(loaded, desks, models, limits))
     app.include_router(admin_routes(service, loaded))
     app.include_router(_operation(service))
