@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 import chain
 from antiphon import pipeline
@@ -18,13 +22,17 @@ from antiphon.prepared import Prepared
 from antiphon.recommend import Recommender
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("prepared", "model", "evaluation")
+STAGES = ("prepared", "model", "evaluation", "index")
 
-# says when a stage begins, so that kills fall into stages and not into the imports before
+# Imports once, then for each line that it reads runs the chain in a process of its own. That tells
+# of its stages, so that kills fall into them and not into what comes before.
 PROGRAM = """
+import os
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
+import pytest
+
 import chain
 from antiphon import pipeline
 from antiphon.config import Config
@@ -32,53 +40,138 @@ from antiphon.config import Config
 def tell(stage, done, total, words):
     print(stage, words, flush=True)
 
-with chain.few_baselines():
-    pipeline.run(Config.load(Path(sys.argv[2])), Path(sys.argv[3]), tell)
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        overrides = ["train.epochs=3", "train.checkpoint_seconds=0.03"]
+        with chain.few_baselines():
+            pipeline.run(Config.load(Path(sys.argv[2]), overrides), Path(line.strip()), tell)
+        os._exit(0)
+    print("started", child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
 """
 
 
-def _start(config: Path, runs: Path) -> subprocess.Popen[str]:
-    arguments = [str(ROOT / "tests"), str(config), str(runs)]
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, text=True
-    )
+class Chains:
+    """Runs of the chain, one at a time, each in a process that can be killed."""
+
+    def __init__(self, config: Path, compiled: Path) -> None:
+        keep = {
+            "JAX_COMPILATION_CACHE_DIR": str(compiled),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(ROOT / "tests"), str(config)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **keep},
+        )
+
+    def run(self, runs: Path, kill_when: Callable[[str], bool] = lambda _: False) -> bool:
+        """Run the chain; kill it as soon as `kill_when` says so of a line it tells.
+
+        Returns:
+            Whether it was killed.
+        """
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{runs}\n")
+        self._process.stdin.flush()
+        child = int(self._process.stdout.readline().split()[1])
+        killed = False
+        for line in self._process.stdout:
+            if line == "ended\n":
+                return killed
+            if not killed and kill_when(line):
+                os.kill(child, signal.SIGKILL)  # not yet waited for, so the number is still its own
+                killed = True
+        raise AssertionError("the process that starts chains has ended")
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
-def _kill_in(process: subprocess.Popen[str], stage: str, after_s: float) -> bool:
-    """Kill it that long after a stage has begun; whether it was still running."""
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith(stage):
-            break
-    time.sleep(after_s)
-    running = process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.stdout.close()
-    process.wait()
-    return running
+def _after(start: str, seconds: float) -> Callable[[str], bool]:
+    """That long after a line."""
+
+    def kill(line: str) -> bool:
+        if line.startswith(start) and "already done" not in line:
+            time.sleep(seconds)
+            return True
+        return False
+
+    return kill
 
 
-def test_a_chain_killed_at_any_moment_leaves_whole_stages_or_none(tmp_path: Path) -> None:
+def _while_there(start: str, run: Path, pattern: str, seconds: float) -> Callable[[str], bool]:
+    """That long after a file is there, once a line has come."""
+
+    def kill(line: str) -> bool:
+        if not line.startswith(start) or "already done" in line:
+            return False
+        end = time.monotonic() + 20
+        while not list(run.glob(pattern)) and time.monotonic() < end:
+            pass
+        time.sleep(seconds)
+        return True
+
+    return kill
+
+
+def _bytes_of(model: Path) -> dict[str, bytes]:
+    files = [*model.glob("*.np[yz]"), *model.glob("tables/*.npy")]
+    return {path.relative_to(model).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_moments_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     config = chain.write(tmp_path / "log")
-    rng = random.Random(0)
-    killed = 0
-    for stage, longest_s in (("prepare", 0.3), ("train", 0.5), ("train", 4.0), ("evaluate", 3.0)):
-        killed += _kill_in(_start(config, tmp_path), stage, rng.uniform(0, longest_s))
-        for name in STAGES:
-            folder = tmp_path / "small" / name
-            if folder.exists():
-                open_stage(folder)
-    assert killed >= 2, "the kills came too late to mean anything"
+    once, run = tmp_path / "undisturbed" / "small", tmp_path / "small"
+    chance = random.Random(0)
+    writing = "checkpoints/.step-*.new-*/tables/*"
+    plan = [
+        *(_after("prepare", chance.uniform(0, 0.25)) for _ in range(3)),
+        *(_after("train loss", chance.uniform(0, 0.3)) for _ in range(4)),
+        *(_while_there("train loss", run, writing, chance.uniform(0, 0.01)) for _ in range(4)),
+        *(_after("train loss", chance.uniform(0, 0.3)) for _ in range(2)),
+        # what is written when training ends
+        *(_while_there("train loss", run, ".model.new-*/tables/*", t) for t in (0.0, 0.02)),
+        *(_after("evaluate", chance.uniform(0, 0.8)) for _ in range(3)),
+        *(_after("index", chance.uniform(0, 0.2)) for _ in range(2)),
+    ]
+    assert len(plan) == 20
+    chains = Chains(config, tmp_path / "compiled")
+    try:
+        assert not chains.run(once.parent)
+        killed = 0
+        for kill_when in plan:
+            killed += chains.run(tmp_path, kill_when)
+            for name in STAGES:
+                if (run / name).exists():
+                    open_stage(run / name)
+        assert not chains.run(tmp_path)
+    finally:
+        chains.close()
+    assert killed >= 18, "kills came too late to mean anything"
+    training = json.loads((run / "model/training.json").read_text())
+    resumed = [note for note in training["notes"] if note.startswith("went on from step")]
+    assert len(resumed) >= 5, training["notes"]
 
-    with chain.few_baselines():
-        done = pipeline.run(Config.load(config), tmp_path)
-    prepared = open_stage(done.path / "prepared")
-    model = open_stage(done.path / "model", inputs={"prepared": prepared})
-    open_stage(done.path / "evaluation", inputs={"prepared": prepared, "model": model})
-    assert json.loads((done.path / "summary.json").read_text()) == done.summary
-    assert done.summary["metrics"]["antiphon"]["all"]["ndcg_at_10"] > 0
-    hidden = [path.name for path in done.path.iterdir() if path.name.startswith(".")]
-    assert not [name for name in hidden if ".new-" in name or ".old-" in name]
+    undisturbed = _bytes_of(once / "model")
+    assert {"tables/item.npy", "tables/item.accumulator.npy", "dense.npz"} < set(undisturbed)
+    assert _bytes_of(run / "model") == undisturbed
+    prepared = open_stage(run / "prepared")
+    assert prepared.hash == open_stage(once / "prepared").hash
+    model = open_stage(run / "model", inputs={"prepared": prepared})
+    open_stage(run / "evaluation", inputs={"prepared": prepared, "model": model})
+    figures = [json.loads((r / "evaluation/evaluation.json").read_text()) for r in (run, once)]
+    assert figures[0]["models"] == figures[1]["models"]
+    left = sorted(path.name for path in run.iterdir())
+    assert [name for name in left if not name.startswith(".summary")] == [
+        "baselines", "config.toml", "evaluation", "index", "model", "prepared", "summary.json",
+    ]  # fmt: skip
 
 
 def _real(name: str, *overrides: str) -> Config:
