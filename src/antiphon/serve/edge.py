@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from antiphon.serve.guard import BODIES, Guard, Headers
 from antiphon.serve.logs import request_id
-from antiphon.serve.refusals import refuse, too_busy
+from antiphon.serve.refusals import bug, too_busy
 from antiphon.serve.service import Service
 
 __all__ = ["Edge"]
@@ -46,6 +46,7 @@ class Edge:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         id_ = request_id(headers.get(b"x-request-id"))
+        scope["state"] = {"request_id": id_}
         status = 0
 
         async def sending(message: Message) -> None:
@@ -63,12 +64,10 @@ class Edge:
             await self._pass(scope, headers, receive, sending)
         except Exception:
             log.exception("failed", extra={"request_id": id_, "path": scope["path"]})
-            if status:  # too late for another answer
-                raise
-            hint = f"its log tells more, at request {id_}"
-            await refuse(500, "a bug of the service", hint=hint)(scope, receive, sending)
+            if not status:  # else an answer has begun, or was given
+                await bug(id_)(scope, receive, sending)
         finally:
-            self._see_off(scope, id_, status, time.perf_counter() - started)
+            self._see_off(scope, status, time.perf_counter() - started)
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         answer = self._guard.refusal(scope, headers)
@@ -84,18 +83,17 @@ class Edge:
                 answer = body
         await (answer or self._service)(scope, receive, send)
 
-    def _see_off(self, scope: Scope, id_: str, status: int, seconds: float) -> None:
+    def _see_off(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
         self._service.metrics.requested(route, status, seconds)
         if not self._service.settings.log_requests:
             return
         told = {
-            "request_id": id_,
             "method": scope["method"],
             "route": route,
             "status": status,  # 0: the caller had gone
             "ms": round(seconds * 1000, 2),
-            **scope.get("state", {}),
+            **scope["state"],
         }
         log.info("request", extra=told)
 

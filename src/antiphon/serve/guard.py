@@ -89,7 +89,7 @@ class Guard:
                 allowed="Authorization: Bearer KEY",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        scope["state"] = {**scope.get("state", {}), "caller": owner.name}
+        scope["state"]["caller"] = owner.name
         if needed not in owner.scopes:
             return refuse(403, f"this key doesn't allow {needed}", allowed=", ".join(owner.scopes))
         return None

@@ -15,6 +15,7 @@ from antiphon.gates import read_evaluation, require_gates
 from antiphon.live import LiveStore
 from antiphon.recommend import Answer, Item, Recommender, Request
 from antiphon.retrieval import TrainedModel
+from antiphon.serve.drift import Drift, reference_scores
 from antiphon.serve.lookups import Lookups
 
 __all__ = ["Alike", "LoadedRun", "identity"]
@@ -43,6 +44,7 @@ class LoadedRun:
         identity: of the folder when it was loaded; see `identity`.
         report: the evaluation's page, if the run was evaluated.
         evaluation: evaluation.json, if the run was evaluated.
+        drift: of its scores since it was loaded.
     """
 
     name: str
@@ -53,6 +55,7 @@ class LoadedRun:
     lookups: Lookups
     report: bytes | None
     evaluation: dict[str, Any] | None
+    drift: Drift
     since: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @classmethod
@@ -84,6 +87,7 @@ class LoadedRun:
             Lookups(recommender),
             report,
             evaluation,
+            Drift(reference_scores(model)),
         )
 
     @property

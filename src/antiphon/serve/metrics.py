@@ -8,14 +8,19 @@ from typing import Any
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     generate_latest,
     multiprocess,
 )
 
 from antiphon.recommend import Answer
+from antiphon.serve.drift import Drift
 
 __all__ = ["Metrics"]
+
+# whoever says more asks for something else than evaluation does
+ASKED_AS_IN_EVALUATION = {"user", "context", "k"}
 
 SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -53,6 +58,18 @@ class Metrics:
             "Items of histories that the corpus lacks",
             registry=registry,
         )
+        self.best_scores = Counter(
+            "antiphon_best_score_bin",
+            "Best scores of answers, by decile of those of training's users",
+            ("bin",),
+            registry=registry,
+        )
+        self.drift = Gauge(
+            "antiphon_score_drift",
+            "Population stability index of best scores against those of training's users",
+            multiprocess_mode="max",
+            registry=registry,
+        )
         self.context = Counter(
             "antiphon_context",
             "Values of categorical context features",
@@ -60,8 +77,14 @@ class Metrics:
             registry=registry,
         )
 
-    def answered(self, asked: Any, answer: Answer) -> None:
-        """Count one list."""
+    def answered(self, asked: Any, answer: Answer, drift: Drift) -> None:
+        """Count one list.
+
+        Args:
+            asked: the request's model.
+            answer: to it.
+            drift: of the run that answered.
+        """
         self.answers.inc()
         if not answer.items:
             self.empty.inc()
@@ -71,9 +94,15 @@ class Metrics:
             self.unknown_users.inc()
         if answer.unknown_history:
             self.unknown_items.inc(len(answer.unknown_history))
-        for name, value in asked.context:
+        for name, value in vars(asked.context).items():
             if value is None or isinstance(value, str):
                 self.context.labels(name, "unknown" if value is None else value).inc()
+        if asked.model_fields_set <= ASKED_AS_IN_EVALUATION and answer.known_user and answer.items:
+            self.best_scores.labels(str(drift.add(answer.items[0].score) + 1)).inc()
+
+    def drifted(self, index: float) -> None:
+        """Tell how far scores have moved."""
+        self.drift.set(index)
 
     def requested(self, route: str, status: int, seconds: float) -> None:
         """Count one request."""

@@ -16,7 +16,16 @@ from antiphon.errors import AntiphonError, RequestError, did_you_mean
 from antiphon.serve.asked import NotAllowedError
 from antiphon.serve.batching import BusyError, TooLateError
 
-__all__ = ["Problem", "Refusal", "handle_errors", "refusal_body", "refusals", "refuse", "too_busy"]
+__all__ = [
+    "Problem",
+    "Refusal",
+    "bug",
+    "handle_errors",
+    "refusal_body",
+    "refusals",
+    "refuse",
+    "too_busy",
+]
 
 RETRY_AFTER_S = "1"
 
@@ -86,6 +95,11 @@ def refuse(
     )
 
 
+def bug(request_id: str) -> JSONResponse:
+    """The answer where something went wrong that shouldn't; the log has the rest."""
+    return refuse(500, "a bug of the service", hint=f"its log tells more, at request {request_id}")
+
+
 def too_busy() -> JSONResponse:
     """The answer to one too many."""
     return refuse(503, "too much is asked at once", hint="try again in a second")
@@ -107,6 +121,10 @@ def handle_errors(app: FastAPI) -> None:
     @app.exception_handler(AntiphonError)
     async def failed(_: Request, error: AntiphonError) -> JSONResponse:
         return refuse(500, error.what, hint="see the service's log")
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, _: Exception) -> JSONResponse:
+        return bug(request.scope["state"]["request_id"])
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:

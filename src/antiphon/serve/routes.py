@@ -43,7 +43,7 @@ def reading_routes(
     def shown(result: Any, asked: Any) -> dict[str, Any]:
         if isinstance(result, Exception):
             raise result
-        metrics.answered(asked, result)
+        metrics.answered(asked, result, loaded.drift)
         return answer_data(result, run)
 
     @router.post(

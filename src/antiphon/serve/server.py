@@ -7,7 +7,8 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from antiphon.serve.settings import Settings
 __all__ = ["bind", "run_worker", "serve"]
 
 BACKLOG = 2048
+Stop = Callable[[], None]
 
 
 def bind(settings: Settings, *, shared: bool = False) -> socket.socket:
@@ -36,7 +38,8 @@ def bind(settings: Settings, *, shared: bool = False) -> socket.socket:
         ConfigError: the address isn't this machine's, or the port is taken.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family)
+    # said to be TCP, so that asyncio turns off Nagle's delay on what it accepts
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shared:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -71,7 +74,11 @@ def run_worker(path: Path, settings: str, folder: Path) -> None:
 
 
 def serve(
-    path: Path, settings: Settings, listening: socket.socket, orders: Orders | None = None
+    path: Path,
+    settings: Settings,
+    listening: socket.socket,
+    orders: Orders | None = None,
+    started: Callable[[Stop, Service], None] | None = None,
 ) -> None:
     """Answer until told to stop (SIGTERM or ctrl-C); then finish what was taken.
 
@@ -80,6 +87,7 @@ def serve(
         settings: of the service.
         listening: made by `bind`.
         orders: what all workers of the service follow, if there are several.
+        started: is given what stops the service, and the service, once it listens.
 
     Raises:
         AntiphonError: the run is refused.
@@ -101,6 +109,8 @@ def serve(
     )
 
     async def run() -> None:
+        if started is not None:
+            started(server.stop, service)
         loading = asyncio.create_task(service.start())
         loading.add_done_callback(lambda _: server.stop_if_failed(loading))
         await server.serve(sockets=[listening])
@@ -115,6 +125,9 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals aren't ours
+            return
         loop = asyncio.get_running_loop()
         signals = (signal.SIGINT, signal.SIGTERM)
         for number in signals:
@@ -124,6 +137,10 @@ class _Server(uvicorn.Server):
         finally:
             for number in signals:
                 loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Finish what was taken, and end; from any thread."""
+        self.should_exit = True
 
     def stop_if_failed(self, loading: asyncio.Task[None]) -> None:
         """There is nothing to wait for without a run."""

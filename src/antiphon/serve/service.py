@@ -34,7 +34,7 @@ log = logging.getLogger("antiphon.serve")
 
 LOOK_EVERY_S = 1.0
 FOLLOW_EVERY_S = 0.1
-RESTOCK_EVERY_S = 0.25
+LOOK_AROUND_EVERY_S = 0.25
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Service:
         store = self.settings.store or self.path.resolve().with_name(f"{self.path.name}.live")
         self._live = await asyncio.to_thread(open_live, store)
         await self._deploy(self.path)
-        self._go_on(self._restock())
+        self._go_on(self._look_around())
         if self.settings.watch:
             self._go_on(self._watch())
         if self._orders is not None:
@@ -212,11 +212,12 @@ class Service:
                 except (AntiphonError, OSError) as error:
                     log.warning("refused", extra={"path": str(path), "why": str(error)})
 
-    async def _restock(self) -> None:
-        """See what other processes have added and withdrawn."""
+    async def _look_around(self) -> None:
+        """See what other processes have added and withdrawn, and how scores have moved."""
         while True:
-            await asyncio.sleep(RESTOCK_EVERY_S)
+            await asyncio.sleep(LOOK_AROUND_EVERY_S)
             if self.current is not None:
+                self.metrics.drifted(self.current.loaded.drift.index())
                 try:
                     await asyncio.to_thread(self.current.loaded.recommender.refresh)
                 except AntiphonError as error:
