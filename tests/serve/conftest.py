@@ -13,50 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import chain
+import searched_run
 from antiphon import pipeline
 from antiphon.config import Config
 from antiphon.serve.server import bind, serve
 from antiphon.serve.service import Service
 from antiphon.serve.settings import Settings
 
-MAKERS = ("ann", "ben", "cleo", "dan")
-FEATURES = """
-[[features.context]]
-name = "hour"
-kind = "cyclic"
-period = 24
-sql = 'floor("at" / 3600) % 24'
-
-[[features.item]]
-name = "maker"
-kind = "categorical"
-table = "{table}"
-item_column = "id"
-
-[index]
-queries = 40
-"""
-
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole run with titles, makers and two context features; not to be written to."""
-    log = tmp_path_factory.mktemp("log")
-    config = chain.write(log)
-    ids = np.arange(chain.FIRST_ITEM, chain.FIRST_ITEM + chain.ITEMS)
-    makers = [MAKERS[n % 4] for n in range(chain.ITEMS)]
-    pq.write_table(pa.table({"id": ids, "maker": makers}), log / "items.parquet")
-    with config.open("a", encoding="utf-8") as file:
-        file.write(FEATURES.format(table=log / "items.parquet"))
+    """A whole run with titles and item features; not to be written to."""
+    trained = searched_run.trained_model(tmp_path_factory).stage.path.parent
+    folder = tmp_path_factory.mktemp("runs")
+    shutil.copytree(trained, folder / trained.name)
     with chain.few_baselines(("random", "most_popular")):
-        quick = Config.load(config, ["train.epochs=1", "evaluate.max_users=20"])
-        return pipeline.run(quick, tmp_path_factory.mktemp("runs")).path
+        return pipeline.run(Config.load(trained / "config.toml"), folder).path
 
 
 @pytest.fixture
