@@ -274,6 +274,11 @@ class Recommender:
         """
         return self._stock.refresh()
 
+    @property
+    def unusable_items(self) -> tuple[str, ...]:
+        """Ids of added items whose features this run's model can't read; they aren't listed."""
+        return self._stock.unusable
+
     def sample_users(self, limit: int) -> list[int | str]:
         """Ids of the users with most events, at most `limit`."""
         counts = self.model.prepared.user_counts()

@@ -108,6 +108,8 @@ def spread(
 def _walk(numbers: Int32[np.ndarray, " depth"], limits: Sequence[Limit], k: int) -> list[int]:
     """Places of the items that are listed."""
     numbers = numbers[: np.count_nonzero(numbers)]
+    if not len(numbers):
+        return []
     values = [limit.codes(numbers).tolist() for limit in limits]
     counts: list[dict[int, int]] = [{} for _ in limits]
     listed: list[int] = []
