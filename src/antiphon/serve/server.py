@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from antiphon.errors import AntiphonError, ConfigError
 from antiphon.serve.edge import Edge
@@ -96,7 +98,7 @@ def serve(
     service = Service(path, settings, orders)
     server = _Server(
         uvicorn.Config(
-            Edge(service),
+            _application(service),
             lifespan="off",
             ws="none",
             log_config=None,
@@ -118,6 +120,20 @@ def serve(
         await service.stop()
 
     asyncio.run(run())
+
+
+def _application(service: Service) -> ASGIApp:
+    """The service behind its edge, open to the pages of other sites where the config names any."""
+    origins = service.settings.cors_origins
+    if not origins:
+        return Edge(service)
+    return CORSMiddleware(
+        Edge(service),
+        allow_origins=origins,
+        allow_methods=("GET", "POST", "DELETE"),
+        allow_headers=("Authorization", "Content-Type", "X-Request-ID"),
+        expose_headers=("X-Request-ID", "Retry-After"),
+    )
 
 
 class _Server(uvicorn.Server):

@@ -174,12 +174,16 @@ class Service:
         Raises:
             ArtifactError: there is none.
         """
-        known = {entry.name: entry for entry in self.runs.iterdir() if entry.is_dir()}
+        known = {
+            entry.name: entry
+            for entry in self.runs.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".")
+        }
         if name not in known:
             raise ArtifactError(
                 "there is no such run",
                 received=name,
-                allowed=", ".join(sorted(n for n in known if not n.startswith("."))),
+                allowed=", ".join(sorted(known)),
             )
         return known[name]
 
