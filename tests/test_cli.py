@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 import chain
-from antiphon import cli, show
+from antiphon import cli, cli_recommend, show
 from antiphon.config import Config
 from antiphon.errors import ConfigError, RequestError
 from antiphon.pipeline import Run
@@ -321,10 +321,10 @@ def test_the_program_itself_prints_json_on_stdout_only(run) -> None:
 
 
 def test_contexts_are_read() -> None:
-    assert cli.parse_context("") == {}
-    assert cli.parse_context("a=1, b = x=y ") == {"a": "1", "b": "x=y"}
+    assert cli_recommend.parse_context("") == {}
+    assert cli_recommend.parse_context("a=1, b = x=y ") == {"a": "1", "b": "x=y"}
     with pytest.raises(ConfigError, match="can't be read"):
-        cli.parse_context("a=1,b")
+        cli_recommend.parse_context("a=1,b")
 
 
 def test_errors_are_printed_as_they_are() -> None:

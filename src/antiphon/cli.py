@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from antiphon import cli_index, cli_judge, cli_logs, cli_serve, show
+from antiphon import cli_index, cli_judge, cli_logs, cli_recommend, cli_serve, show
 from antiphon.cli_options import ConfigPath, Json, Overrides, RunPath, Runs
 from antiphon.config import Config
-from antiphon.errors import AntiphonError, ConfigError
+from antiphon.errors import AntiphonError
 from antiphon.terminal import console, print_json, progress_console, stage_progress
 
 __all__ = ["app", "main"]
@@ -58,7 +58,7 @@ def demo(
     _run(config, runs, as_json)
     if not as_json:
         console.print()
-        recommend(runs / config.name, DEMO_USER, ["is_organic=1", "is_organic=0"])
+        cli_recommend.recommend(runs / config.name, DEMO_USER, ["is_organic=1", "is_organic=0"])
 
 
 @app.command(epilog="Example: antiphon run configs/kuairand.toml --set train.epochs=2")
@@ -132,56 +132,9 @@ app.command(epilog="Example: antiphon export runs/kuairand --out kuairand-candid
 )
 
 
-@app.command(epilog="Example: antiphon recommend runs/demo --user 1001 --context is_organic=1 -k 5")
-def recommend(
-    run: RunPath,
-    user: Annotated[str | None, typer.Option(help="The user's id in the log.")] = None,
-    context: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="NAME=VALUE, or several joined by commas. Give it more than once to see the "
-            "lists of several contexts side by side.",
-        ),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
-    history: Annotated[
-        list[str] | None,
-        typer.Option(help="Id of an item the user had, most recent last; may be repeated."),
-    ] = None,
-    mode: Annotated[
-        str | None,
-        typer.Option(
-            help="all items; discover: only those the user hasn't had; repeat: only those they "
-            "have. By default as the run was evaluated.",
-        ),
-    ] = None,
-    exclude_heard: Annotated[
-        bool | None,
-        typer.Option(
-            "--exclude-heard/--include-heard",
-            help="The same as --mode discover, or all.",
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Show what a user would get, under one context or several."""
-    from antiphon.recommend import Recommender
-    from antiphon.show_answers import answers_json, answers_table
-
-    asked = [parse_context(text) for text in context or [""]]
-    recommender = Recommender.load(run)
-    answers = [
-        recommender.recommend(
-            user, one, k, history=history or (), mode=mode, exclude_heard=exclude_heard
-        )
-        for one in asked
-    ]
-    if as_json:
-        print_json(answers_json(user, asked, answers))
-    else:
-        console.print(answers_table(user, asked, answers, recommender.schema))
-
-
+app.command(epilog="Example: antiphon recommend runs/demo --user 1001 --context is_organic=1 -k 5")(
+    cli_recommend.recommend
+)
 app.command(epilog="Example: antiphon serve runs/demo --port 8000")(cli_serve.serve)
 app.command(epilog="Example: antiphon deploy runs/demo-2 --to http://127.0.0.1:8000")(
     cli_serve.deploy
@@ -201,23 +154,6 @@ def config_(config: ConfigPath, overrides: Overrides = None, as_json: Json = Fal
         print_json(resolved.model_dump(mode="json"))
     else:
         console.print(resolved.to_toml(), markup=False, highlight=False, soft_wrap=True, end="")
-
-
-def parse_context(text: str) -> dict[str, str]:
-    """Read `name=value,name=value`.
-
-    Raises:
-        ConfigError: a part has no `=`.
-    """
-    context = {}
-    for part in filter(None, text.split(",")):
-        name, separator, value = part.partition("=")
-        if not separator:
-            raise ConfigError(
-                "a context can't be read", received=part, allowed="NAME=VALUE, as in is_organic=1"
-            )
-        context[name.strip()] = value.strip()
-    return context
 
 
 def _run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import numpy as np
 
 from antiphon.answering import Answering
 from antiphon.answers import Answer, Item
-from antiphon.errors import ConfigError, RequestError
+from antiphon.appending import Appended, Appending
+from antiphon.errors import RequestError
 from antiphon.live import AddedItem, LiveEvent, LiveStore, open_live
 from antiphon.request import MAX_K, Request, Values, check_k
 from antiphon.retrieval import TrainedModel
@@ -23,30 +23,6 @@ from antiphon.stock import Stock
 from antiphon.vocabulary import Vocabulary
 
 __all__ = ["MAX_K", "Answer", "Appended", "Item", "Recommender", "Request"]
-
-AHEAD_S = 86_400
-"""An event further than this ahead of the clock is taken for a mistake, such as milliseconds."""
-
-
-@dataclass(frozen=True)
-class Appended:
-    """What became of events.
-
-    Attributes:
-        new: kept.
-        duplicates: known already; they changed nothing.
-        unknown_users: of the events, those of users whom training hasn't seen.
-        unknown_items: of the events, those of items that aren't in the corpus now: kept, and of no
-            effect until the item is added.
-        before_log: of the events, those older than training's end. They are taken to be in the log
-            that was trained on: kept, and of no effect.
-    """
-
-    new: int
-    duplicates: int
-    unknown_users: int
-    unknown_items: int
-    before_log: int
 
 
 class Recommender:
@@ -76,6 +52,7 @@ class Recommender:
         self.items = Vocabulary.open(folder / "items.parquet")
         self._contexts = StatedContexts(self.schema)
         self._stock = Stock(model, self.items, live)
+        self._appending = Appending(self.schema, self.users, self._contexts, live, clock)
         self._answering = Answering(model, self.users, self._contexts, live, clock)
 
     @classmethod
@@ -191,52 +168,7 @@ class Recommender:
             ConfigError: there is no store.
             BackendError: the store can't be reached.
         """
-        if self.live is None:
-            raise ConfigError(
-                "there is nowhere to keep live events",
-                hint="open the run with a store: Recommender.load(run, live=...)",
-            )
-        for place, event in enumerate(events):
-            self._check_event(place, event)
-        kept = [
-            LiveEvent(
-                self.users.spelling(event.user_id),
-                self.items.spelling(event.item_id),
-                event.timestamp_s,
-                event.context,
-                event.is_target,
-                event.key,
-            )
-            for event in events
-        ]
-        new = self.live.append(kept)
-        users = self.users.numbers([event.user_id for event in events])
-        items = self.shelf.numbers([event.item_id for event in events])
-        return Appended(
-            new=new,
-            duplicates=len(events) - new,
-            unknown_users=int(np.count_nonzero(users == 0)),
-            unknown_items=int(np.count_nonzero(items == 0)),
-            before_log=sum(event.timestamp_s < self.schema.train_end_s for event in events),
-        )
-
-    def _check_event(self, place: int, event: LiveEvent) -> None:
-        latest_s = 2**53 if self.clock is None else self.clock() + AHEAD_S
-        if not -(2**53) <= event.timestamp_s <= latest_s:
-            raise RequestError(
-                f"event {place} is in the far future or past",
-                received=event.timestamp_s,
-                allowed=f"seconds on the log's clock, up to {latest_s}",
-            )
-        try:
-            self._contexts.encode(event.context)
-        except RequestError as error:
-            raise RequestError(
-                f"event {place}: {error.what}",
-                received=error.received,
-                allowed=error.allowed,
-                hint=error.hint,
-            ) from None
+        return self._appending.append(events, self.shelf)
 
     def add_items(self, items: Sequence[AddedItem]) -> None:
         """Embed items from their features and list them from now on; they survive a restart.

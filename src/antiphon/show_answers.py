@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -15,9 +16,15 @@ from antiphon.encode import find_spelling
 from antiphon.schema import FittedCategorical, Schema
 
 if TYPE_CHECKING:  # heavy, and already there where there are answers
-    from antiphon.recommend import Answer
+    from antiphon.answers import Answer, Why
 
 __all__ = ["answers_json", "answers_table"]
+
+SHOWN_PAST = 3
+WHY = (
+    "context: the score less that with no context known; repeat: what having had it adds; "
+    "for: recent items, and what the score owes to them"
+)
 
 
 def answers_table(
@@ -37,13 +44,17 @@ def answers_table(
         cells = [_item_text(answer, row, shared) for answer in answers]
         table.add_row(str(row + 1), *cells)
     notes: list[RenderableType] = [table]
+    if any(item.had_before for answer in answers for item in answer.items):
+        notes.append(Text.assemble(("↻ ", "magenta"), "had before"))
+    if any(item.why for answer in answers for item in answer.items):
+        notes.append(Text(WHY, style="dim"))
     if len(answers) > 1:
         notes.append(Text.assemble(("● ", "cyan"), f"in more than one list: {len(shared)} items"))
     if not answers[0].known_user:
         notes.append(
             Text("this user isn't in the log: answered from the context and the history given")
         )
-    if unknown := answers[0].unknown_history:
+    if unknown := answers[0].unknown_history + answers[0].unknown_items:
         words = ", ".join(map(str, unknown))
         notes.append(Text(f"not in the corpus, and ignored: {words}", style="yellow"))
     return Group(*notes)
@@ -55,7 +66,21 @@ def _item_text(answer: Answer, row: int, shared: set[int | str]) -> Text:
     item = answer.items[row]
     mark = ("● ", "cyan") if item.id in shared else ("  ", "")
     name = f"{item.id}" if item.title is None else f"{item.id}  {item.title}"
-    return Text.assemble(mark, name, (f"  {item.score:.2f}", "dim"))
+    again = ("  ↻", "magenta") if item.had_before else ""
+    parts: list[str | tuple[str, str]] = [mark, name, (f"  {item.score:.2f}", "dim"), again]
+    if item.why is not None:
+        parts += [(f"\n    {line}", "dim") for line in _reasons(item.why)]
+    return Text.assemble(*parts)
+
+
+def _reasons(why: Why) -> list[str]:
+    """A line or two on why an item is listed."""
+    lines = [f"context {why.context:+.2f}" + (f", repeat {why.repeat:+.2f}" if why.repeat else "")]
+    helped = [past for past in why.past if past.effect > 0][:SHOWN_PAST]
+    if helped:
+        words = [f"{past.title or past.id} {past.effect:+.2f}" for past in helped]
+        lines.append("for " + ", ".join(words))
+    return lines
 
 
 def _shared(answers: Sequence[Answer]) -> set[int | str]:
@@ -90,6 +115,7 @@ def answers_json(
         "user": user,
         "known_user": answers[0].known_user,
         "unknown_history": list(answers[0].unknown_history),
+        "unknown_items": list(answers[0].unknown_items),
         "lists": [
             {
                 "context": dict(context),
@@ -98,7 +124,9 @@ def answers_json(
                         "id": item.id,
                         "score": item.score,
                         "shared": item.id in shared,
+                        "had_before": item.had_before,
                         **({} if item.title is None else {"title": item.title}),
+                        **({} if item.why is None else {"why": asdict(item.why)}),
                     }
                     for item in answer.items
                 ],
