@@ -9,6 +9,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from page_service import service
+from searched_run import trained_model
+
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
 
 
@@ -25,3 +28,11 @@ def browser() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the small run is served, with the page."""
+    run = trained_model(tmp_path_factory).stage.path.parent
+    with service(run, tmp_path_factory.mktemp("service")) as address:
+        yield address

@@ -182,6 +182,7 @@ async function start() {
       listenTo(listener === undefined ? (await findUsers.first())[0]?.id ?? null : listener);
     }
     drawForms();
+    for (const id of ["skip", "work", "foot"]) get(id).hidden = false;
     map.load((await ask("v1/map")).data);
     await refresh();
   } catch (error) {

@@ -2,22 +2,24 @@
 
 import { change, make, nameOf, percent } from "./dom.js";
 
-/** A bar to the right for what adds to a score, to the left for what takes from it. */
-function bar(value, most) {
+/** A bar to the right for what adds to a score; to the left, if anything is, for what takes from it. */
+function bar(value, most, anyTakes) {
   const fill = make("span", { class: value < 0 ? "takes" : "adds" });
-  fill.style.width = `${(50 * Math.abs(value)) / most}%`;
-  return make("td", { class: "bar", "aria-hidden": "true" }, fill);
+  fill.style.width = `${((anyTakes ? 50 : 100) * Math.abs(value)) / most}%`;
+  return make("td", { class: anyTakes ? "bar" : "bar onward", "aria-hidden": "true" }, fill);
 }
 
 export function whyPanel(item, why) {
   const parts = [["the context", why.context]];
   if (item.had_before) parts.push(["heard before", why.repeat]);
-  const most = Math.max(1e-9, ...parts.map(([, value]) => Math.abs(value)), ...why.past.map((one) => Math.abs(one.effect)));
+  const values = [...parts.map(([, value]) => value), ...why.past.map(({ effect }) => effect)];
+  const most = Math.max(1e-9, ...values.map(Math.abs));
+  const anyTakes = values.some((value) => value < 0);
   const line = (name, value, share) => make("tr", {},
     make("th", { scope: "row" }, name),
     make("td", { class: "figure" }, share),
     make("td", { class: "figure" }, change(value)),
-    bar(value, most));
+    bar(value, most, anyTakes));
   const table = make("table", {},
     make("caption", { class: "unseen" }, `Why ${nameOf(item)}`),
     make("thead", {}, make("tr", {},
