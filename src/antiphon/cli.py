@@ -58,7 +58,10 @@ def demo(
     _run(config, runs, as_json)
     if not as_json:
         console.print()
-        cli_recommend.recommend(runs / config.name, DEMO_USER, ["is_organic=1", "is_organic=0"])
+        path = runs / config.name
+        cli_recommend.recommend(path, DEMO_USER, ["is_organic=1", "is_organic=0"])
+        by_make = " (or: make serve)" if path == Path("runs/demo") else ""
+        console.print(f"\nBoth lists on a page: antiphon serve {path}{by_make}", highlight=False)
 
 
 @app.command(epilog="Example: antiphon run configs/kuairand.toml --set train.epochs=2")

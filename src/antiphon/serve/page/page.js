@@ -15,7 +15,7 @@ import { clearTrouble, listenForKey, showTrouble } from "./trouble.js";
 const MODE_WORDS = { all: "all", discover: "discoveries", repeat: "repeats" };
 const MOST_SHOWN = 50;
 
-const state = { schema: null, user: null, contexts: [{}, {}], mode: "all", k: 10, atMost: {}, answers: null };
+const state = { schema: null, user: null, contexts: [{}, {}], mode: "all", k: 10, atMost: {}, answers: null, reasons: [null, null], looked: null };
 let asked = null;
 
 const plays = new Plays((told) => refresh({ told, moves: true }));
@@ -54,7 +54,7 @@ async function refresh({ told = "", moves = false } = {}) {
       lists[side].show({ answer: data, ms }, both[1 - side].data, was);
     });
     summarize(told, moves ? before : null);
-    drawLinks(get("links"), get("pair"));
+    join();
     writeAddress(state);
     await light();
   } catch (error) {
@@ -105,7 +105,13 @@ async function light() {
   }), [0, 1].map(wordsOf));
 }
 
+function join() {
+  drawLinks(get("links"), get("pair"));
+  lightTrack(get("pair"), state.looked);
+}
+
 function look(key) {
+  state.looked = key;
   lightTrack(get("pair"), key);
   map.look(key);
 }
@@ -219,5 +225,5 @@ get("report").addEventListener("click", async (event) => {
 });
 listenForKey();
 followTrack(get("pair"), look);
-new ResizeObserver(() => drawLinks(get("links"), get("pair"))).observe(get("pair"));
+new ResizeObserver(join).observe(get("pair"));
 start();
