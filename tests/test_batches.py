@@ -1,5 +1,6 @@
 """Batches against a plain reference, one query at a time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from antiphon.batches import Batches
 from antiphon.catalogue import Catalogue
 from antiphon.prefetch import prefetch
 from antiphon.rows import RowFinder
+from antiphon.schema import FittedCategorical
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,37 @@ def test_dropout_shows_the_unknown(tmp_path: Path) -> None:
     # 40 steps of 64 targets and 16 users: within four deviations of one half
     assert abs(np.mean(moods) - 0.5) < 4 * 0.5 / np.sqrt(40 * 64)
     assert abs(np.mean(users) - 0.5) < 4 * 0.5 / np.sqrt(40 * 16)
+
+
+def test_an_item_that_nobody_has_played_yet_is_its_content(batches: Batches) -> None:
+    log, new = batches.events, 0
+    for step in range(batches.steps_per_epoch):
+        batch, now_s = batches.batch(step), batches._present.moment_s(step)
+        rows = batch["rows"]["item"]
+        inside = rows < batches.catalogue.rows
+        played = np.unique(log.item_number[log.timestamp_s < now_s])
+        expected = np.isin(rows[inside], played)
+        assert (batch["items"]["has_id"][inside] == expected).all()
+        new += (~expected & (rows[inside] > 0)).sum()
+    assert new > 0, "the log's beginning has items that are new"
+
+
+def test_some_items_are_told_by_their_content_only(batches: Batches) -> None:
+    # the planted items have no content: nothing is dropped, whatever the config says
+    assert batches.model.id_dropout == 0.1
+    genre = FittedCategorical(name="genre", cardinality=3)
+    trend = np.ones((20_000, 1), np.float32)
+    rng = np.random.default_rng(0)
+    assert batches._has_id(trend, rng).all()
+    schema = batches.schema.model_copy(update={"item": (genre,)})
+    with_content = replace(batches, schema=schema, catalogue=with_genre(batches.catalogue, genre))
+    # 20,000 items, one in ten: within four deviations
+    assert abs(with_content._has_id(trend, rng).mean() - 0.9) < 4 * 0.3 / np.sqrt(20_000)
+
+
+def with_genre(catalogue: Catalogue, genre: FittedCategorical) -> Catalogue:
+    codes = np.ones(catalogue.rows, np.int32)
+    return Catalogue((genre,), catalogue.counts, {genre.name: codes})
 
 
 def test_rows_are_found_without_sorting() -> None:

@@ -64,7 +64,7 @@ def test_spelling(value: object, text: str | None) -> None:
 )
 def test_a_categorical_value_is_one_however_it_is_written(column: pa.Array) -> None:
     encoded = encode(ORGANIC, column)
-    assert encoded.dtype == np.int32
+    assert encoded.dtype == np.uint8
     assert encoded.tolist() == [2, 1, 0, 0]
 
 
@@ -153,7 +153,7 @@ def test_too_many_values_of_a_context() -> None:
 def test_a_request_may_write_a_value_in_many_ways(given_value: object, code: int) -> None:
     encoded = encode_request(SCHEMA, {"is_organic": given_value})["is_organic"]
     assert encoded.shape == (1,)
-    assert encoded.dtype == np.int32
+    assert encoded.dtype == np.uint8
     assert encoded[0] == code
 
 
@@ -215,3 +215,15 @@ def test_a_vector_of_the_wrong_size_names_its_row() -> None:
     assert caught.value.received == "1 elements"
     fixed = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(6.0)), 3)
     assert encode(MOOD, fixed).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("cardinality", "dtype"),
+    [(1, np.uint8), (255, np.uint8), (256, np.uint16), (65_535, np.uint16), (65_536, np.int32)],
+)
+def test_codes_take_no_more_room_than_they_need(cardinality: int, dtype: type) -> None:
+    values = tuple(str(number) for number in range(cardinality))
+    feature = FittedCategorical(name="tab", cardinality=cardinality, values=values)
+    encoded = encode(feature, pa.array([values[-1], None]))
+    assert encoded.tolist() == [cardinality, 0]
+    assert encoded.dtype == dtype

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int, Int32, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float32, Int32, Int64, Shaped, UInt8
 
 from antiphon.catalogue import Catalogue
 from antiphon.history import History, gather_history
 from antiphon.library import Library
+from antiphon.negatives import Negatives
 from antiphon.own_negatives import OwnNegatives, draw_own_negatives
 from antiphon.prepared import Events, rows_between
 from antiphon.present import Present
@@ -33,8 +34,6 @@ __all__ = ["Batch", "Batches"]
 
 Batch = dict[str, Any]
 
-UNPLAYED = 0.5
-"""Plays that every item is taken to have on top of its own, where negatives are drawn."""
 TRIALS = 16
 """Steps tried, spread over an epoch, to learn how many rows a batch touches."""
 
@@ -88,10 +87,7 @@ class Batches:
             self.model.trend_half_lives,
         )
         self._library = Library.of(self.events) if self.model.repeats else None
-        # the one array as long as the catalogue: what negatives are drawn by
-        steps = self._negative_weight(np.arange(self.catalogue.rows))
-        steps[0] = 0.0
-        self._negative_steps = np.cumsum(steps, out=steps)
+        self._negatives = Negatives(self.catalogue.counts, self.train.negative_power)
         drawn = self.train.library_negatives if self.model.repeats else 0
         owned = self.model.history_length + drawn
         items = self.queries * (owned + targets) + self.train.sampled_negatives
@@ -117,10 +113,11 @@ class Batches:
         user_rows, user_at = self._users.find(known.astype(np.int32))
         inside = np.where(drawn.rows < self.catalogue.rows, drawn.rows, 0)
         trend = self._present.trend.at(inside, drawn.now_s)
+        items = {**drawn.items, "trend": trend, "has_id": self._has_id(trend, rng)}
         return {
             "rows": {"user": user_rows, "item": drawn.rows, **drawn.value_rows},
             "user": user_at,
-            "items": {**drawn.items, "trend": trend},
+            "items": items,
             "history": {
                 "item": np.maximum(drawn.history_at, 0),
                 "age": np.where(drawn.history_at < 0, -1, drawn.history.age_bucket),
@@ -148,7 +145,7 @@ class Batches:
             lengths = self.model.history_length, self.train.library_negatives
             own = draw_own_negatives(self._library, users, end, targets, asked_s, lengths, rng)
         positive = self.events.item_number[targets]
-        negative = self._sample_negatives(rng)
+        negative = self._negatives.draw(self.train.sampled_negatives, rng)
         older = own.older if own else np.zeros((self.queries, 0), np.int32)
         parts = (positive, negative, history.item_number, older)
         rows, places = self._items.find(np.concatenate([part.ravel() for part in parts]))
@@ -192,23 +189,24 @@ class Batches:
         asked_s = np.where(later, self.events.timestamp_s[targets[:, 0]], now_s)
         return np.asarray(users), asked_s, targets
 
-    def _sample_negatives(self, rng: np.random.Generator) -> Int32[np.ndarray, " negatives"]:
-        steps = self._negative_steps
-        drawn = rng.random(self.train.sampled_negatives) * steps[-1]
-        return np.searchsorted(steps, drawn, side="right").astype(np.int32)
+    def _has_id(
+        self, trend: Float32[np.ndarray, "distinct trend"], rng: np.random.Generator
+    ) -> Bool[np.ndarray, " distinct"]:
+        """Which items are told by more than their content: those that were played by then.
 
-    def _negative_weight(self, items: Int[np.ndarray, " items"]) -> Float64[np.ndarray, " items"]:
-        """What an item is drawn by: what was never played must learn not to be listed, too."""
-        return (self.catalogue.counts[items] + UNPLAYED) ** self.train.negative_power
+        So training meets items that are new at every moment of the log, as often as they come.
+        """
+        dropout = self.model.id_dropout if self.schema.item else 0.0
+        kept = rng.random(len(trend)) >= dropout
+        return (trend[:, -1] > 0) & kept
 
     def _log_expected_count(
         self, candidates: Int32[np.ndarray, " candidates"]
     ) -> Float32[np.ndarray, " candidates"]:
         """How often a candidate is expected among those that may be its query's negatives."""
         in_batch = (self.queries - 1) * self.train.targets_per_query
-        powered = self._negative_weight(candidates) / self._negative_steps[-1]
-        share = self._present.window_share(candidates)
-        expected = in_batch * share + self.train.sampled_negatives * powered
+        sampled = self.train.sampled_negatives * self._negatives.share(candidates)
+        expected = in_batch * self._present.window_share(candidates) + sampled
         return np.asarray(np.log(expected), np.float32)
 
     def _heard(self, drawn: _Drawn) -> UInt8[np.ndarray, "queries candidates_by_8"]:

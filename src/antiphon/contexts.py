@@ -62,8 +62,8 @@ def flipped(schema: Schema, queries: Queries) -> Context:
 
 def _missing(feature: FittedFeature, count: int) -> Shaped[np.ndarray, "queries ..."]:
     match feature:
-        case FittedCategorical():
-            return np.zeros(count, np.int32)
+        case FittedCategorical(dtype=dtype):
+            return np.zeros(count, dtype)
         case FittedCyclic() | FittedNumeric():
             return np.full(count, np.nan, np.float32)
         case FittedVector():

@@ -14,7 +14,7 @@ from typing import Any, assert_never
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float32, Float64, Int32, Shaped
+from jaxtyping import Float32, Float64, Integer, Shaped
 
 from antiphon.errors import LogError, RequestError, did_you_mean
 from antiphon.schema import (
@@ -155,12 +155,14 @@ def _refuse_vector(
     )
 
 
-def _encode_categorical(feature: FittedCategorical, values: pa.Array) -> Int32[np.ndarray, " rows"]:
+def _encode_categorical(
+    feature: FittedCategorical, values: pa.Array
+) -> Integer[np.ndarray, " rows"]:
     known = {value: code for code, value in enumerate(feature.values or (), 1)}
     coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     codes = np.array([find_spelling(value, known) for value in coded.dictionary.to_pylist()] + [0])
     places = coded.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)
-    encoded: Int32[np.ndarray, " rows"] = codes.astype(np.int32)[places]
+    encoded: Integer[np.ndarray, " rows"] = codes.astype(feature.dtype)[places]
     return encoded
 
 

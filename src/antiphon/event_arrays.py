@@ -28,6 +28,7 @@ from antiphon.schema import (
     CategoricalFeature,
     CyclicFeature,
     Feature,
+    FittedCategorical,
     FittedCyclic,
     FittedFeature,
     FittedNumeric,
@@ -60,7 +61,7 @@ class _Column:
     """How a context feature's raw values become rows of an array."""
 
     name: str
-    dtype: type[np.generic]
+    dtype: np.dtype[Any]
     width: tuple[int, ...]
     encode: Callable[[pa.Array], Shaped[np.ndarray, "rows ..."]]
 
@@ -125,12 +126,12 @@ def _fit(engine: Engine, feature: Feature, column: str, window: str) -> FittedFe
 
 def _encoded(feature: FittedFeature) -> _Column:
     width = (feature.size,) if isinstance(feature, FittedVector) else ()
-    dtype = np.int32 if feature.kind == "categorical" else np.float32
+    dtype = feature.dtype if isinstance(feature, FittedCategorical) else np.dtype(np.float32)
     return _Column(feature.name, dtype, width, partial(encode, feature))
 
 
 def _raw(name: str) -> _Column:
-    return _Column(name, np.float64, (), numbers)
+    return _Column(name, np.dtype(np.float64), (), numbers)
 
 
 def _standardise(path: Path, name: str) -> FittedNumeric:

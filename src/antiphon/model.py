@@ -99,9 +99,13 @@ class TwoTower(keras.Model):
         rows: Mapping[str, Float32[Array, "rows width"]],
         items: Mapping[str, Shaped[Array, "items ..."]],
     ) -> Float32[Array, "items width"]:
-        """Unit vectors of the items whose table rows and features are given."""
+        """Vectors of the items whose table rows and features are given.
+
+        Those without `has_id` are told by their content only: nothing is known of their own row.
+        """
         value_rows = {name: rows[f"item.{name}"] for name in self.candidate_tower.tabled}
-        return self.candidate_tower(rows["item"], value_rows, items)
+        item_rows = jnp.where(items["has_id"][:, None], rows["item"], 0.0)
+        return self.candidate_tower(item_rows, value_rows, items)
 
     def scores(self, rows: Mapping[str, Float32[Array, "rows width"]], batch: Batch) -> Scores:
         """What the loss is made of, by the table rows that a batch touches."""

@@ -8,7 +8,7 @@ exhaustively in three places: how a column is encoded (`encode.py`), how it ente
 Encoded forms, with the value that means "missing" (each kind has a trained slot for it):
 
     kind          one value                     missing
-    categorical   int32 code, 1..cardinality    0
+    categorical   whole code, 1..cardinality    0    (as short a type as holds it, see `dtype`)
     cyclic        float32 in [0, period)        NaN
     numeric       float32, standardised         NaN
     vector        float32[size]                 NaN in the first element
@@ -17,8 +17,9 @@ Encoded forms, with the value that means "missing" (each kind has a trained slot
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
@@ -119,6 +120,12 @@ class FittedCategorical(_Data):
     values: tuple[str, ...] | None = None
     labels: tuple[str, ...] | None = None
     max_values: int = 1
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the codes of a context feature: there is one for every event of the log."""
+        shortest = np.min_scalar_type(self.cardinality)
+        return shortest if shortest.itemsize < 4 else np.dtype(np.int32)
 
 
 class FittedCyclic(_Data):

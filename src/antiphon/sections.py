@@ -129,6 +129,13 @@ class ModelSection(Section):
         description="share of training users shown as unknown; with 1 only their history tells "
         "users apart",
     )
+    id_dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of items told by their content only, in each training batch; besides "
+        "those that nobody has played yet",
+    )
     repeats: bool = Field(
         True, description="score what a user has had before with a term of its own"
     )

@@ -76,7 +76,8 @@ class FeatureEncoder(keras.layers.Layer):
         table = self.table.value
         match self.feature:
             case FittedCategorical():
-                return jnp.take(table, values, axis=0, mode="fill", fill_value=0.0)
+                codes = values.astype(jnp.int32)
+                return jnp.take(table, codes, axis=0, mode="fill", fill_value=0.0)
             case FittedCyclic(period=period):
                 steps = 2 * math.pi / period * jnp.arange(1, HARMONICS + 1, dtype=jnp.float32)
                 angles = values[..., None] * steps
