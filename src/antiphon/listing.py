@@ -86,7 +86,7 @@ def _group(
     rows: Int64[np.ndarray, " some"],
     wanted: Sequence[Wanted],
     repeats: bool,
-) -> TopK:
+) -> tuple[Int32[np.ndarray, "some k"], Float32[np.ndarray, "some k"]]:
     searched = np.array([one.mode != "repeat" for one in wanted])
     apart = np.array([one.mode == "all" and repeats for one in wanted])
     left_out = apart | np.array([one.mode == "discover" for one in wanted])

@@ -24,13 +24,14 @@ __all__ = ["PostgresStore"]
 
 TABLES = """
 SELECT pg_advisory_xact_lock(hashtext('antiphon_live'));
+CREATE SEQUENCE IF NOT EXISTS antiphon_call;
 CREATE TABLE IF NOT EXISTS antiphon_event (
-    "row" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key text NOT NULL UNIQUE,
-    user_id text NOT NULL, item_id text NOT NULL, timestamp_s bigint NOT NULL,
-    context text NOT NULL, is_target boolean NOT NULL
+    key text PRIMARY KEY, user_id text NOT NULL, item_id text NOT NULL,
+    timestamp_s bigint NOT NULL, context text NOT NULL, is_target boolean NOT NULL,
+    call bigint NOT NULL, place integer NOT NULL
 );
 CREATE INDEX IF NOT EXISTS antiphon_event_of_user
-    ON antiphon_event (user_id, timestamp_s, "row");
+    ON antiphon_event (user_id, timestamp_s, call, place);
 CREATE TABLE IF NOT EXISTS antiphon_item (
     "row" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL UNIQUE,
     features text NOT NULL, title text
@@ -64,9 +65,10 @@ class PostgresStore:
 
     def append(self, events: Sequence[LiveEvent]) -> int:
         """Keep events; see `LiveStore.append`."""
+        columns: list[list[object]] = [[], [], [], [], [], [], []]
+        told = {key_of(event): (place, event) for place, event in reversed([*enumerate(events)])}
         # in one order, so that two processes with the same events don't wait for each other
-        columns: list[list[object]] = [[], [], [], [], [], []]
-        for key, event in sorted({key_of(e): e for e in reversed(events)}.items()):
+        for key, (place, event) in sorted(told.items()):
             row = (
                 key,
                 str(event.user_id),
@@ -74,15 +76,17 @@ class PostgresStore:
                 event.timestamp_s,
                 json.dumps(dict(event.context)),
                 event.is_target,
+                place,
             )
             for column, value in zip(columns, row, strict=True):
                 column.append(value)
         with self._connection() as connection:
             done = connection.execute(
                 "INSERT INTO antiphon_event "
-                "(key, user_id, item_id, timestamp_s, context, is_target) "
-                "SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], "
-                "%s::text[], %s::boolean[]) ON CONFLICT (key) DO NOTHING",
+                "(key, user_id, item_id, timestamp_s, context, is_target, place, call) "
+                "SELECT told.*, (SELECT nextval('antiphon_call')) "
+                "FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], "
+                "%s::boolean[], %s::integer[]) AS told ON CONFLICT (key) DO NOTHING",
                 columns,
             )
             return done.rowcount
@@ -94,7 +98,7 @@ class PostgresStore:
             found = connection.execute(
                 "SELECT user_id, item_id, timestamp_s, context FROM antiphon_event "
                 "WHERE user_id = ANY(%s) AND timestamp_s >= %s "
-                'ORDER BY user_id, timestamp_s, "row"',
+                "ORDER BY user_id, timestamp_s, call, place",
                 [list(user_ids), since_s],
             ).fetchall()
         owner = np.array([place[user] for user, *_ in found], np.int64)

@@ -1,0 +1,152 @@
+"""What is answered with is what was trained: the repeat term, and what users have had."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from antiphon.library import PLAYS, Library, Plays
+from antiphon.own_library import OwnScores, own_items, slices_of_events
+from antiphon.prepared import Events
+from antiphon.queries import Queries
+from antiphon.repeat_scores import RepeatScores
+from antiphon.repeat_term import RepeatTerm
+from antiphon.schema import FittedCategorical, FittedCyclic, FittedNumeric, FittedVector
+from antiphon.towers import ContextEncoder
+
+FEATURES = (
+    FittedCategorical(name="mood", cardinality=2, values=("0", "1")),
+    FittedCyclic(name="hour", period=24),
+    FittedNumeric(name="age", mean=0, deviation=1),
+    FittedVector(name="weather", size=3),
+)
+
+
+def contexts(rng: np.random.Generator, *shape: int) -> dict[str, np.ndarray]:
+    """Of all kinds, some of them missing."""
+    hour = rng.uniform(0, 24, shape).astype(np.float32)
+    age = rng.normal(size=shape).astype(np.float32)
+    weather = rng.normal(size=(*shape, 3)).astype(np.float32)
+    missing = rng.random(shape) < 0.3
+    hour[missing] = age[missing] = np.nan
+    weather[missing] = [np.nan, 0, 0]
+    mood = rng.integers(0, 3, shape).astype(np.int32)
+    return {"mood": mood, "hour": hour, "age": age, "weather": weather}
+
+
+@pytest.mark.parametrize("features", [FEATURES, FEATURES[:1], ()])
+def test_the_term_is_that_of_training(features) -> None:
+    rng = np.random.default_rng(0)
+    term = RepeatTerm(ContextEncoder(features))
+    for variable in term.ask.variables:
+        variable.assign(rng.normal(0, 0.1, variable.shape))
+    names = [feature.name for feature in features]
+    count = rng.integers(1, 9, 50).astype(np.int32)
+    known = np.arange(PLAYS) < count[:, None]
+    # up to a century: what faded away entirely is as good as what never was
+    age_h = np.where(known, np.exp(rng.uniform(0, 13.7, known.shape)), 0).astype(np.float32)
+    happened = {n: v for n, v in contexts(rng, 50, PLAYS).items() if n in names}
+    asked = {n: v for n, v in contexts(rng, 5).items() if n in names}
+    query = np.sort(rng.integers(0, 5, 50))
+    plays = Plays(age_h, known, count, happened)
+    found = RepeatScores(term).of(asked, query, plays)
+    encoded = term.context({n: v[query][:, None] for n, v in asked.items()}, shape=(50, 1))
+    expected = np.asarray(term(encoded, plays.in_shape((50, 1))))[:, 0, 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
+def events_of(rng: np.random.Generator, users: int, count: int) -> Events:
+    user = np.sort(rng.integers(1, users + 1, count))
+    time_s = rng.integers(0, 50, count)
+    order = np.lexsort((time_s, user))
+    bounds = np.searchsorted(user, np.arange(users + 2))
+    return Events(
+        bounds[:-1].astype(np.int64),
+        bounds[1:].astype(np.int64),
+        rng.integers(1, 8, count).astype(np.int32),
+        time_s[order].astype(np.int64),
+        np.ones(count, bool),
+        {"mood": rng.integers(0, 3, count).astype(np.int32)},
+    )
+
+
+def queries_of(user: np.ndarray, time_s: np.ndarray) -> Queries:
+    return Queries(
+        user.astype(np.int32),
+        user.astype(np.int64),
+        time_s.astype(np.int64),
+        {"mood": np.zeros(len(user), np.int32)},
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_users_have_had_is_what_training_looks_up(seed) -> None:
+    """Sorted at once, or one play of an item after the other in a library: the same plays."""
+    rng = np.random.default_rng(seed)
+    events = events_of(rng, 6, 200)
+    queries = queries_of(rng.integers(0, 7, 20), rng.integers(0, 60, 20))
+    found = own_items(events, queries)
+    library = Library.of(events)
+    for row in range(len(queries)):
+        user = queries.user_number[row]
+        rows = np.arange(events.starts[user], events.ends[user])
+        rows = rows[events.timestamp_s[rows] < queries.time_s[row]]
+        items = np.unique(events.item_number[rows])
+        pairs = np.arange(found.offsets[row], found.offsets[row + 1])
+        np.testing.assert_array_equal(found.item_number[pairs], items)
+        if not len(items):
+            continue
+        last = np.array([rows[events.item_number[rows] == item][-1] for item in items])
+        now_s = np.full(len(last), queries.time_s[row])
+        expected = library.plays(last, np.ones(len(last), bool), now_s)
+        mine = found.plays.take(pairs)
+        np.testing.assert_array_equal(mine.age_h, expected.age_h)
+        np.testing.assert_array_equal(mine.known, expected.known)
+        np.testing.assert_array_equal(mine.count, expected.count)
+        known = expected.known
+        moods = mine.context["mood"], expected.context["mood"]
+        np.testing.assert_array_equal(moods[0][known], moods[1][known])
+
+
+def test_numbers_too_large_to_be_sorted_as_one_are_sorted_as_two() -> None:
+    events = Events(
+        np.array([0, 0]),
+        np.array([0, 3]),
+        np.array([2**31 - 1, 5, 2**31 - 1], np.int32),
+        np.array([1, 2, 3]),
+        np.ones(3, bool),
+        {},
+    )
+    many = 2**15
+    queries = Queries(np.ones(many, np.int32), np.ones(many, np.int64), np.full(many, 9), {})
+    # 15 bits for the query, 31 for the item and 17 for the place are all that there are
+    found = own_items(events, queries)
+    np.testing.assert_array_equal(found.item_number, np.tile([5, 2**31 - 1], many))
+    np.testing.assert_array_equal(found.plays.count, np.tile([1, 2], many))
+
+
+def test_the_best_of_what_users_have_had() -> None:
+    own = OwnScores(
+        np.array([0, 3, 3, 5]),
+        np.array([4, 6, 9, 2, 4], np.int32),
+        np.array([1, 2, 1, 7, 8], np.float32),
+        np.zeros(5, np.float32),
+    )
+    numbers, scores = own.best(2)
+    # equal scores by number; nobody's list of nothing
+    np.testing.assert_array_equal(numbers, [[6, 4], [0, 0], [4, 2]])
+    np.testing.assert_array_equal(scores, [[2, 1], [-np.inf, -np.inf], [8, 7]])
+    some = own.best(2, np.array([2, 0]), np.array([True, False, True, True, False]))
+    np.testing.assert_array_equal(some[0], [[2, 0], [4, 9]])
+    found = own.find(np.array([0, 0, 1, 2]), np.array([9, 2, 4, 4], np.int32))
+    np.testing.assert_array_equal(found, [2, -1, -1, 4])
+
+
+def test_queries_are_taken_a_few_at_a_time(monkeypatch) -> None:
+    monkeypatch.setattr("antiphon.own_library.EVENTS_AT_ONCE", 10)
+    events = events_of(np.random.default_rng(1), 6, 60)
+    queries = queries_of(np.array([1, 2, 0, 3, 4, 5, 6]), np.full(7, 99))
+    taken = list(slices_of_events(events, queries))
+    rows = [row for part in taken for row in range(part.start, part.stop)]
+    assert rows == list(range(7)), "each once, in order"
+    assert len(taken) > 3
