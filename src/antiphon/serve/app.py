@@ -49,7 +49,7 @@ def make_app(service: Service, loaded: LoadedRun, desks: Desks) -> FastAPI:
     app.include_router(admin_routes(service, loaded))
     app.include_router(_operation(service))
     app.include_router(_pages(loaded, service.pages))
-    _describe_keys(app)
+    _describe_keys(app, needed=bool(service.settings.keys))
     return app
 
 
@@ -113,13 +113,13 @@ def _pages(loaded: LoadedRun, pages: dict[str, PageFile]) -> APIRouter:
     return router
 
 
-def _describe_keys(app: FastAPI) -> None:
-    """Tell the OpenAPI document how a key is given."""
+def _describe_keys(app: FastAPI, *, needed: bool) -> None:
+    """Tell the OpenAPI document how a key is given, where one is needed."""
     document = app.openapi()  # made once, kept by the app
-    document.setdefault("components", {})["securitySchemes"] = {
-        "key": {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "needed where the service's config names keys",
-        }
-    }
+    if needed:
+        scheme = {"type": "http", "scheme": "bearer", "description": "`antiphon key` makes one"}
+        document.setdefault("components", {})["securitySchemes"] = {"key": scheme}
+        return
+    for methods in document["paths"].values():
+        for described in methods.values():
+            described.pop("security", None)

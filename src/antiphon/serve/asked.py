@@ -27,7 +27,7 @@ LARGEST = 1e30
 
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 Text = Annotated[str, Field(max_length=512)]
-Id = Whole | Text
+Id = Whole | Annotated[str, Field(min_length=1, max_length=512)]
 Moment = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
