@@ -163,6 +163,32 @@ def test_recommend_tells_what_it_did_not_know(antiphon, run) -> None:
     assert "for somebody new" in antiphon("recommend", run).out
 
 
+def test_recommend_tells_why_and_marks_what_was_had_before(antiphon, run) -> None:
+    arguments = ["--user", chain.FIRST_USER, "--context", "mood=1", "-k", 30, "--why"]
+    said = antiphon("recommend", run, *arguments)
+    assert said.code == 0
+    assert "↻ had before" in said.out
+    assert re.search(r"context [+-]\d\.\d\d, repeat [+-]\d", said.out)
+    (listed,) = json.loads(antiphon("recommend", run, *arguments, "--json").out)["lists"]
+    for item in listed["items"]:
+        assert set(item["why"]) == {"past", "repeat", "context"}
+        assert (item["why"]["repeat"] != 0) == item["had_before"]
+
+
+def test_recommend_keeps_to_conditions(antiphon, run, tmp_path) -> None:
+    allowed = [chain.FIRST_ITEM + n for n in range(4)]
+    options = [part for id_ in allowed for part in ("--allow", id_)]
+    said = antiphon("recommend", run, *options, "--deny", allowed[0], "--json")
+    (listed,) = json.loads(said.out)["lists"]
+    assert sorted(item["id"] for item in listed["items"]) == allowed[1:]
+    refused = _refused(antiphon("recommend", run, "--where", "maker=ann"), 2)
+    assert "the log has no categorical item feature" in refused
+    assert "FEATURE=N, as in artist=1" in _refused(antiphon("recommend", run, "--at-most", "x"), 2)
+    assert "a whole number" in _refused(antiphon("recommend", run, "--at-most", "x=y"), 2)
+    missing = antiphon("recommend", run, "--store", tmp_path / "none.sqlite")
+    assert "no such store" in _refused(missing, 2)
+
+
 @pytest.mark.parametrize("value", ["true", "1.0", "True", "01"])
 def test_a_value_spelt_another_way_has_its_label(antiphon, run, value) -> None:
     said = antiphon("recommend", run, "--context", f"mood={value}", "-k", 1)

@@ -148,7 +148,7 @@ for number in range(10**9):
 def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path) -> None:
     path = tmp_path / "live.sqlite"
     acknowledged = 0
-    for turn in range(20):
+    for turn in range(10):
         process = subprocess.Popen(
             [sys.executable, "-c", APPENDING, str(path)], stdout=subprocess.PIPE, text=True
         )
