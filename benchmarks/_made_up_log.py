@@ -22,7 +22,7 @@ from antiphon.npy import NpyWriter
 from antiphon.prepared import Events, Prepared
 from antiphon.schema import FittedCategorical, FittedVector, Schema
 
-__all__ = ["CONTEXT", "WIDTH", "Size", "open_log", "size_of", "write_content", "write_log"]
+__all__ = ["CONTEXT", "DAY_S", "WIDTH", "Size", "open_log", "size_of", "write_content", "write_log"]
 
 WIDTH = 64
 CONTEXT = FittedCategorical(name="is_organic", cardinality=2, values=("0", "1"))
