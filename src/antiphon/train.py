@@ -19,15 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import keras
 import numpy as np
 from jaxtyping import Int64
 
+from antiphon.after_step import AfterStep
 from antiphon.artifacts import write_json, write_stage
 from antiphon.batches import Batches
 from antiphon.catalogue import Catalogue
 from antiphon.checkpoints import Checkpoints, checkpoints_folder
 from antiphon.config import Config, expand
-from antiphon.errors import ConfigError, StoppedError
+from antiphon.errors import ConfigError
 from antiphon.grow import Parent, grow
 from antiphon.interrupt import asked_to_stop
 from antiphon.memory import freed_memory_kept
@@ -36,7 +38,6 @@ from antiphon.model_files import save_candidates, save_state
 from antiphon.prefetch import prefetch
 from antiphon.prepared import Events, Prepared
 from antiphon.schema import Schema
-from antiphon.stepper import Stepper
 from antiphon.trend import Trend
 from antiphon.watch import Progress, Training, Watch
 
@@ -141,27 +142,23 @@ def train_model(
         devices=len(devices),
     )
     training = Training(steps=max(1, round(config.train.epochs * batches.steps_per_epoch)))
-    with freed_memory_kept(), _stop_request(checkpoints) as stop:
+    with freed_memory_kept(), _shared_by(devices), _stop_request(checkpoints) as stop:
         model = TwoTower(prepared.schema, config.model, config.train)
         if checkpoints:
             training = checkpoints.resume(model, training)
         if parent and not training.done:
             training.notes.append(grow(model, config, prepared, parent))
-        watch = Watch(training, config.train.chance_steps, progress)
-        stepper = Stepper(model, devices)
-        ahead = prefetch(batches.batch, training.done, training.steps)
-        with contextlib.closing(ahead):
-            for batch in watch.timed(ahead):
-                watch.after_step(stepper.step(batch))
-                if checkpoints and (stop.is_set() or checkpoints.due()):
-                    watch.catch_up()
-                    stepper.sync()
-                    checkpoints.write(model, training)
-                    if stop.is_set():
-                        checkpoints.wait()
-                        raise _stopped(training)
-            watch.catch_up()
-        stepper.sync()
+        if training.done < training.steps:
+            watch = Watch(training, config.train.chance_steps, progress)
+            ahead = prefetch(batches.batch, training.done, training.steps)
+            with contextlib.closing(ahead):
+                model.fit(
+                    watch.timed(ahead),
+                    steps_per_epoch=training.steps - training.done,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=[AfterStep(watch, checkpoints, stop)],
+                )
     training.examples = training.steps * config.train.global_batch_size
     return model, catalogue, training
 
@@ -185,13 +182,6 @@ def _check_divisible(config: Config, devices: int) -> None:
             )
 
 
-def _stopped(training: Training) -> StoppedError:
-    return StoppedError(
-        f"training was asked to stop, at step {training.done} of {training.steps}",
-        hint="a checkpoint is written: run the same command again to go on from there",
-    )
-
-
 def _horizon_s(schema: Schema) -> int:
     """A query is about what follows it for as long as the test window is."""
     return schema.held_out_end_s - schema.held_out_start_s
@@ -200,6 +190,16 @@ def _horizon_s(schema: Schema) -> int:
 def trend_half_lives_s(config: Config, schema: Schema) -> list[float]:
     """The config has them in horizons."""
     return [_horizon_s(schema) * half_life for half_life in config.model.trend_half_lives]
+
+
+@contextlib.contextmanager
+def _shared_by(devices: Sequence[jax.Device]) -> Iterator[None]:
+    """Each device has all of the state and takes its share of every batch."""
+    if len(devices) == 1:
+        yield
+        return
+    with keras.distribution.DataParallel(devices=list(devices)).scope():
+        yield
 
 
 @contextlib.contextmanager

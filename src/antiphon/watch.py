@@ -55,58 +55,53 @@ class Training:
 
 
 class Watch:
-    """Keeps the losses, measures waits, reports progress, and stops a run that goes nowhere.
-
-    Losses are read one step late: a device that still computes them needn't wait for the next step.
-    """
+    """Keeps the losses, measures waits, reports progress, and stops a run that goes nowhere."""
 
     def __init__(self, training: Training, chance_steps: int, progress: Progress | None) -> None:
         self.training = training
         self.chance_steps = chance_steps
         self.progress = progress
         self.every = max(1, min(50, training.steps // 20))
-        self._unread: Losses | None = None
+        self._compiling = True
+        self._waited_s = 0.0
+        self.go_on()
 
-    def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Yield batches, counting the time spent waiting for them and on what is done with them.
+    def go_on(self) -> None:
+        """The time since the last step, or since the watch was made, counts for nothing."""
+        self._since_s = time.perf_counter()
 
-        The first step is compiled while it is awaited: its time is kept apart.
-        """
-        training, first = self.training, True
+    def timed(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch]]:
+        """Yield batches as `keras.Model.fit` takes them, counting the time spent waiting."""
         while True:
             asked_s = time.perf_counter()
             batch = next(batches, None)
-            got_s = time.perf_counter()
-            training.input_seconds += got_s - asked_s
-            training.seconds += got_s - asked_s
+            self._waited_s += time.perf_counter() - asked_s
             if batch is None:
                 return
-            written = training.checkpoint_seconds
-            yield batch
-            took_s = time.perf_counter() - got_s - (training.checkpoint_seconds - written)
-            if first:
-                training.compile_seconds += took_s
-            else:
-                training.seconds += took_s
-            first = False
+            yield (batch,)
 
     def after_step(self, losses: Losses) -> None:
-        """Take `loss` and `chance` of a step that was started; read those of the step before.
+        """Count the time of a step, and take its `loss` and `chance`.
+
+        The first step of a process is compiled while it is awaited: that is kept apart.
 
         Raises:
             NonFiniteError: a loss isn't finite.
             NotLearningError: `chance_steps` are done and the loss is at chance.
         """
-        self.catch_up()
-        self._unread = losses
-
-    def catch_up(self) -> None:
-        """Wait for the losses of the last step, and read them; raises as `after_step` does."""
-        losses, self._unread = self._unread, None
-        if losses is None:
-            return
-        self.training.done += 1
-        self._read(self.training.done, (float(losses["loss"]), float(losses["chance"])))
+        training = self.training
+        read = float(losses["loss"]), float(losses["chance"])
+        took_s, waited_s = time.perf_counter() - self._since_s, self._waited_s
+        self._waited_s = 0.0
+        self.go_on()
+        if self._compiling:
+            training.compile_seconds += took_s - waited_s
+            took_s = waited_s
+        self._compiling = False
+        training.seconds += took_s
+        training.input_seconds += waited_s
+        training.done += 1
+        self._read(training.done, read)
 
     def _read(self, step: int, losses: tuple[float, float]) -> None:
         if not math.isfinite(losses[0]):
