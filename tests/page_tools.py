@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from page_service import ALL
 
@@ -82,6 +82,7 @@ def opened(
     view: str = f"#user={USER}",
     key: str | None = ALL,
     wait: bool = True,
+    routes: Mapping[str, Callable[[Route], None]] | None = None,
     **options: Any,
 ) -> Iterator[Opened]:
     """Open the page.
@@ -92,6 +93,7 @@ def opened(
         view: what it shall show.
         key: that goes with every request, as a proxy would add it; None: the page must ask.
         wait: for the lists.
+        routes: what stands between the page and the service, by the end of its path.
         **options: of the browser's context.
     """
     headers = {"extra_http_headers": {"Authorization": f"Bearer {key}"}} if key else {}
@@ -109,6 +111,8 @@ def opened(
             seen.asked.append(request.post_data_json)
 
     page.on("request", note)
+    for path, handler in (routes or {}).items():
+        page.route(f"**/{path}", handler)
     page.goto(f"{base}{view}")
     if wait:
         settled(page)

@@ -36,7 +36,8 @@ def test_a_service_that_cannot_be_reached(browser: Browser, served: str) -> None
         page.route("**/v1/recommend", lambda route: route.abort())
         page.get_by_text("discoveries", exact=True).click()
         expect(trouble).to_contain_text("The service can't be reached.")
-        assert seen.both() == before  # what was there stays
+        assert seen.both() == before  # what was there stays, and is said to be old
+        assert seen.summary() == "These are the lists from before."
         page.unroute("**/v1/recommend")
         with seen.renewed():
             page.get_by_role("button", name="Try again").click()
@@ -45,11 +46,11 @@ def test_a_service_that_cannot_be_reached(browser: Browser, served: str) -> None
 
 
 def test_it_can_be_unreachable_from_the_start(browser: Browser, served: str) -> None:
-    with opened(browser, served, wait=False, view="#") as seen:
+    routes = {"v1/schema": lambda route: route.abort()}
+    with opened(browser, served, wait=False, routes=routes) as seen:
         page = seen.page
-        page.route("**/v1/schema", lambda route: route.abort())
-        page.reload()
         expect(page.get_by_role("alert")).to_contain_text("can't be reached")
+        expect(page.get_by_label("Listener", exact=True)).to_be_hidden()
         page.unroute("**/v1/schema")
         page.get_by_role("button", name="Try again").click()
         settled(page)
@@ -93,6 +94,22 @@ def test_a_busy_service_is_asked_again(browser: Browser, served: str) -> None:
         limit = 0
         with seen.renewed():
             page.get_by_role("button", name="Try again").click()
+
+
+def test_a_play_told_twice_is_one_play(browser: Browser, served: str) -> None:
+    def lost(route: Route) -> None:
+        route.fetch()  # the service has it, and the page doesn't hear so
+        route.abort()
+
+    with opened(browser, served, view="#user=1060") as seen:
+        page = seen.page
+        page.route("**/v1/events", lost, times=1)
+        press_heard(page)
+        expect(page.get_by_role("alert")).to_contain_text("can't be reached")
+        with seen.renewed():
+            page.get_by_role("button", name="Try again").click()
+        expect(page.locator("#voice-0 .foot-note")).to_contain_text("knows 1 play since")
+        expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_a_key_is_asked_for_and_kept_in_memory_alone(browser: Browser, served: str) -> None:
@@ -142,6 +159,28 @@ def test_an_evaluation_is_linked(browser: Browser, served: str) -> None:
         page.reload()
         expect(link).to_be_visible()
         assert link.evaluate("link => link.href") == f"{served}report"
+
+
+def test_an_evaluation_behind_a_key_is_fetched_with_it(browser: Browser, served: str) -> None:
+    def report(route: Route) -> None:
+        assert route.request.headers["authorization"] == f"Bearer {READER}"
+        route.fulfill(body="<h1>How good</h1>", content_type="text/html")
+
+    routes = {
+        "v1/schema": amended(lambda shown: {**shown, "report": True}),
+        "report": report,
+    }
+    with opened(browser, served, key=None, wait=False) as seen:
+        page = seen.page
+        page.get_by_label("Key", exact=True).fill(READER)
+        for path, handler in routes.items():
+            page.route(f"**/{path}", handler)
+        page.keyboard.press("Enter")
+        with page.expect_download() as download:
+            page.get_by_role("link", name="How good this run is").click()
+        assert download.value.suggested_filename == "small-report.html"
+        assert download.value.path().read_text() == "<h1>How good</h1>"
+        expect(page.get_by_role("link", name="The API")).to_be_hidden()
 
 
 def test_names_of_a_log_can_do_nothing(browser: Browser, served: str) -> None:

@@ -10,8 +10,9 @@ const PAUSE_MS = 120;
  * @param {(text: string) => Promise<{value: any, text: string, note?: string}[]>} find
  * @param {(value: any, text: string) => void} choose
  * @param {(text: string) => void} [take] what is typed and isn't suggested.
+ * @param {() => string} [rest] what the field says when it is left: what holds, not what was typed.
  */
-export function combobox(input, listbox, { find, choose, take }) {
+export function combobox(input, listbox, { find, choose, take, rest = () => "" }) {
   let options = [];
   let active = -1;
   let asked = 0;
@@ -69,7 +70,10 @@ export function combobox(input, listbox, { find, choose, take }) {
     timer = setTimeout(open, PAUSE_MS);
   });
   input.addEventListener("click", () => { if (listbox.hidden) open(); });
-  input.addEventListener("blur", close);
+  input.addEventListener("blur", () => {
+    close();
+    input.value = rest();
+  });
   // a press on an option mustn't take the focus away: that would close the list before the click
   listbox.addEventListener("pointerdown", (event) => event.preventDefault());
   listbox.addEventListener("mousedown", (event) => event.preventDefault());
@@ -97,5 +101,4 @@ export function combobox(input, listbox, { find, choose, take }) {
       }
     }
   });
-  return { close };
 }

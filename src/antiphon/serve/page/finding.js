@@ -24,9 +24,11 @@ export function finder(what) {
     const all = await first();
     const found = new Map();
     if (text) for (const one of await load({ limit: SHOWN, query: text })) found.set(String(one.id), one);
-    for (const one of all) {
+    const within = all.filter(({ id }) => String(id).includes(text));
+    const begins = ({ id }) => String(id).startsWith(text);
+    for (const one of [...within.filter(begins), ...within]) {
       if (found.size >= SHOWN) break;
-      if (String(one.id).includes(text)) found.set(String(one.id), one);
+      found.set(String(one.id), one);
     }
     return [...found.values()].map((one) => ({ value: one, text: nameOf(one), note: one.title ? String(one.id) : null }));
   };

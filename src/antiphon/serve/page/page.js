@@ -9,7 +9,7 @@ import { finder } from "./finding.js";
 import { drawLinks, followTrack, lightTrack } from "./links.js";
 import { ranksOf, TrackList } from "./lists.js";
 import { CorpusMap } from "./map.js";
-import { Plays } from "./plays.js";
+import { newKey, Plays } from "./plays.js";
 import { clearTrouble, listenForKey, showTrouble } from "./trouble.js";
 
 const MODE_WORDS = { all: "all", discover: "discoveries", repeat: "repeats" };
@@ -46,6 +46,7 @@ async function refresh({ told = "", moves = false } = {}) {
     const both = await Promise.all([0, 1].map((side) => ask("v1/recommend", { body: wish(side), signal: mine.signal, onWait })));
     if (mine !== asked) return;
     clearTrouble();
+    get("lists").classList.remove("stale");
     state.answers = both.map(({ data }) => data);
     state.reasons = [null, null];
     if (both[0].data.run.version !== state.schema.run.version) return void start();
@@ -60,7 +61,8 @@ async function refresh({ told = "", moves = false } = {}) {
   } catch (error) {
     if (error.name === "AbortError" || mine !== asked) return;
     for (const list of lists) list.busy(false);
-    get("summary").textContent = "";
+    get("lists").classList.add("stale");
+    get("summary").textContent = state.answers ? "These are the lists from before." : "";
     showTrouble(error, () => (state.answers ? refresh() : start()));
   }
 }
@@ -117,12 +119,12 @@ function look(key) {
 }
 
 /** A track was heard; in the context of a list, or in one that nobody knows. */
-async function play(item, side = null) {
+async function play(item, side = null, key = newKey()) {
   const [context, words] = side === null ? [{}, ""] : [state.contexts[side], wordsOf(side)];
   try {
-    await refresh({ told: await plays.add(item, context, words || "context unknown"), moves: true });
+    await refresh({ told: await plays.add(item, context, words || "context unknown", key), moves: true });
   } catch (error) {
-    showTrouble(error, () => play(item, side));
+    showTrouble(error, () => play(item, side, key));
   }
 }
 
@@ -200,6 +202,7 @@ combobox(get("user"), get("user-options"), {
   find: findUsers,
   choose: ({ id }) => { listenTo(id); refresh(); },
   take: (text) => { listenTo(text); refresh(); },
+  rest: () => String(state.user ?? ""),
 });
 combobox(get("track"), get("track-options"), {
   find: findItems,

@@ -6,7 +6,7 @@ import { get, make, nameOf, segments } from "./dom.js";
 const SHOWN = 30;
 
 /** Of two events with one key the second changes nothing, so a call can be repeated. */
-const newKey = () => [...crypto.getRandomValues(new Uint32Array(4))].map((n) => n.toString(36)).join("");
+export const newKey = () => [...crypto.getRandomValues(new Uint32Array(4))].map((n) => n.toString(36)).join("");
 
 export class Plays {
   /** @param {(told: string) => void} onChange when what is tried here has changed. */
@@ -37,13 +37,14 @@ export class Plays {
    * @param {{id: any, title?: string}} item
    * @param {object} context in which it was heard.
    * @param {string} words for that.
+   * @param {string} key of the play: the same when it is told again.
    * @returns {Promise<string>} what happened, as a sentence.
    */
-  async add(item, context, words) {
+  async add(item, context, words, key) {
     let kept = this.user !== null && this.keeps;
     let told = `Heard ${nameOf(item)}; tried on this page only.`;
     if (kept) {
-      const event = { user: this.user, item: item.id, context, key: newKey() };
+      const event = { user: this.user, item: item.id, context, key };
       try {
         await ask("v1/events", { body: { events: [event] } });
         told = `Heard ${nameOf(item)}, ${words}; the service keeps it.`;

@@ -32,7 +32,7 @@ export function showTrouble(error, again) {
 
 function hintFor(error) {
   if (error.status === 401) return "Whoever runs it can make one: antiphon key NAME.";
-  if (!(error instanceof Refused)) return "Is it running? What is shown below is from before.";
+  if (!(error instanceof Refused)) return "Is it running?";
   return "";
 }
 
