@@ -60,6 +60,8 @@ def test_every_operation_is_tried(service: Client) -> None:
     assert sorted(described(service.port)) == OPERATIONS
 
 
+# of schemathesis, which draws from a generator of its own
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_answers_are_as_described(service: Client, name: str, mode: GenerationMode) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from serving import Client, serving
 
 from antiphon.errors import ConfigError
 from antiphon.serve.keys import Keys, digest, new_key, scope_of
-from antiphon.serve.settings import Key, Settings, is_loopback, read_settings
+from antiphon.serve.settings import Key, Limits, Settings, is_loopback, read_settings
 
 KEYS = {"reader": ["read"], "writer": ["events"], "operator": ["read", "events", "admin"]}
 
@@ -280,3 +281,13 @@ def test_the_command_line_stands_above_the_file(tmp_path: Path) -> None:
     assert (settings.port, settings.workers, settings.limits.k) == (82, 2, 7)
     with pytest.raises(ConfigError, match="can't be read"):
         read_settings(tmp_path / "nothing.toml")
+
+
+def test_the_config_in_the_docs_is_all_there_is_with_its_defaults() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
+    document = tomllib.loads(text.partition("```toml service")[2].partition("```")[0])
+    assert document.keys() == Settings.model_fields.keys()
+    assert document["limits"] == Limits().model_dump()
+    assert document["keys"][0].keys() == Key.model_fields.keys()
+    shown = Settings.model_validate(document).model_dump(exclude={"keys", "runs", "store"})
+    assert shown == Settings().model_dump(exclude={"keys", "runs", "store"})
