@@ -129,7 +129,7 @@ def load(
     due: deque[float] = deque()
     if rate is not None:
         gaps = generator.exponential(1 / rate, int(rate * seconds))
-        due.extend(started + np.cumsum(gaps))
+        due.extend((started + np.cumsum(gaps)).tolist())
     end, asked, flying = started + seconds, 0, 0
     while True:
         now = time.perf_counter()

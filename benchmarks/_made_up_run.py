@@ -35,7 +35,7 @@ CONTEXT = [
 ]
 
 
-def make_run(folder: Path, items: int, users: int, kind: str = "auto") -> Path:
+def make_run(folder: Path, items: int, users: int, kind: str = "auto", seed: int = 0) -> Path:
     """Write a run with an index.
 
     Args:
@@ -43,6 +43,7 @@ def make_run(folder: Path, items: int, users: int, kind: str = "auto") -> Path:
         items: candidates.
         users: of the log.
         kind: `index.kind`.
+        seed: of everything random; runs of different seeds have different versions.
     """
     folder.mkdir(parents=True)
     config = Config.parse(
@@ -58,15 +59,17 @@ def make_run(folder: Path, items: int, users: int, kind: str = "auto") -> Path:
         }
     )
     (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     centres = _unit(generator.standard_normal((KINDS, WIDTH), np.float32))
-    prepared = _prepared(folder / "prepared", items, users, generator)
+    prepared = _prepared(folder / "prepared", items, users, generator, seed)
     _model(folder / "model", config, prepared, centres, generator)
     build_index(config, TrainedModel.load_run(folder), folder / "index")
     return folder
 
 
-def _prepared(folder: Path, items: int, users: int, generator: np.random.Generator) -> Prepared:
+def _prepared(
+    folder: Path, items: int, users: int, generator: np.random.Generator, seed: int
+) -> Prepared:
     """Items of a kind are neighbours in number; kinds stand in the order of popularity."""
     plays = np.minimum(generator.lognormal(np.log(PLAYS), 1.2, users), MOST_PLAYS).astype(np.int64)
     rows, of_kind = int(plays.sum()), max(1, items // KINDS)
@@ -102,7 +105,7 @@ def _prepared(folder: Path, items: int, users: int, generator: np.random.Generat
         validation_start_s=(DAYS - 1) * DAY,
         gap_s=1800,
     )
-    with write_stage(folder, made_from=[items, users]) as out:
+    with write_stage(folder, made_from=[items, users, seed]) as out:
         (out / "schema.json").write_text(schema.model_dump_json(), encoding="utf-8")
         write_json(out / "statistics.json", {"rows": rows})
         (out / "held_out").mkdir()

@@ -83,7 +83,11 @@ def _read(answer: Any) -> tuple[int, Any, dict[str, str]]:
 def serving(path: Path, **settings: Any) -> Iterator[Client]:
     """A service in a thread of its own, ready; stopped at the end."""
     store = str(path.parent / f"{path.name}.{threading.get_ident()}.live")
-    told = Settings.model_validate({"port": 0, "store": store, "log_requests": False} | settings)
+    # few together: each size of batch is compiled before the service is ready
+    limits = {"together": 2} | settings.pop("limits", {})
+    told = Settings.model_validate(
+        {"port": 0, "store": store, "log_requests": False, "limits": limits} | settings
+    )
     bound = bind(told)
     parts: list[Any] = []
     listening = threading.Event()

@@ -28,10 +28,13 @@ import os, signal, sys, warnings
 from pathlib import Path
 warnings.filterwarnings("ignore", message=".*fork.*")
 from antiphon.serve.server import bind, serve
-from antiphon.serve.settings import Settings
+from antiphon.serve.settings import Limits, Settings
 
+limits = Limits(together=1)  # the less is compiled
 for line in sys.stdin:
-    settings = Settings(port=0, store=sys.argv[2], log_requests=False, watch=False)
+    settings = Settings(
+        port=0, store=sys.argv[2], log_requests=False, watch=False, limits=limits
+    )
     bound = bind(settings)
     child = os.fork()
     if not child:
