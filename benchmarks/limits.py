@@ -37,7 +37,8 @@ import numpy as np
 
 from _contestants import OURS
 from _made_up_log import DAY_S, Size, open_log, write_log
-from antiphon.batches import Batches
+from _own_step import OwnStep
+from antiphon.batches import Batch, Batches
 from antiphon.catalogue import Catalogue
 from antiphon.memory import freed_memory_kept
 from antiphon.model import TwoTower
@@ -97,8 +98,8 @@ def own_times(events: Iterable[Mapping[str, Any]]) -> Counter[str]:
     return found
 
 
-def step_of(case: str, folder: Path) -> tuple[Any, Any, Any, list[Any]]:
-    """The compiled step of a case, its jaxpr, a state to start from, and batches."""
+def step_of(case: str, folder: Path) -> tuple[OwnStep, list[Batch]]:
+    """The compiled step of a case, and batches."""
     config, prepared, counts = open_log(folder, OURS[case])
     batches = Batches(
         prepared.events,
@@ -109,18 +110,8 @@ def step_of(case: str, folder: Path) -> tuple[Any, Any, Any, list[Any]]:
         horizon_s=DAY_S,
     )
     model = TwoTower(prepared.schema, config.model, config.train)
-    variables = (
-        model.trainable_variables,
-        model.non_trainable_variables,
-        model.optimizer.variables,
-        model.metrics_variables,
-    )
-    state: Any = tuple([variable.value for variable in some] for some in variables)
-    made = [(jax.device_put(batches.batch(number)),) for number in range(TRACED)]
-    # its own traces first: compiling gives nothing away
-    program = jax.make_jaxpr(model.train_step)(state, made[0]).jaxpr
-    compiled = jax.jit(model.train_step, donate_argnums=0).lower(state, made[0]).compile()
-    return compiled, program, state, made
+    made = [jax.device_put(batches.batch(number)) for number in range(TRACED)]
+    return OwnStep(model, made[0]), made
 
 
 def seconds(run: Callable[[], object], repeats: int) -> float:
@@ -161,13 +152,12 @@ def loss_products(examples: int, candidates: int, width: int, repeats: int) -> d
     }
 
 
-def profile(compiled: Any, state: Any, batches: list[Any]) -> tuple[list[dict[str, Any]], Any]:
-    """Where the time of a step goes, the largest first; and the state after."""
+def profile(step: OwnStep, batches: list[Batch]) -> list[dict[str, Any]]:
+    """Where the time of a step goes, the largest first."""
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             for batch in batches:
-                logs, state = compiled(state, batch)
-                jax.block_until_ready(logs)
+                step(batch)
         (path,) = Path(folder).rglob("*.trace.json.gz")
         events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
     names = {
@@ -184,7 +174,7 @@ def profile(compiled: Any, state: Any, batches: list[Any]) -> tuple[list[dict[st
         and "wait" not in event["name"]
         and "Await" not in event["name"]
     ]
-    return listed(own_times(on_xla), described(compiled.as_text()), len(batches)), state
+    return listed(own_times(on_xla), described(step.compiled.as_text()), len(batches))
 
 
 def described(program: str) -> dict[str, tuple[str, str]]:
@@ -223,23 +213,22 @@ def listed(
 
 def measure(case: str, folder: Path, repeats: int) -> dict[str, Any]:
     """All figures of one case."""
-    compiled, program, state, batches = step_of(case, folder)
+    step, batches = step_of(case, folder)
     taken = []
     for number in range(repeats + TRACED):
         started = time.perf_counter()
-        logs, state = compiled(state, batches[number % len(batches)])
-        jax.block_until_ready((logs, state))
+        step(batches[number % len(batches)])
         taken.append(time.perf_counter() - started)
     step_s = statistics.median(taken[TRACED:])
-    table, state = profile(compiled, state, batches)
-    stated = products(program)
+    table = profile(step, batches)
+    stated = products(step.program)
     flop = sum(product.flop * times for product, times in stated.items())
     bare_s = sum(bare(product, repeats) * times for product, times in stated.items())
-    analysis = compiled.cost_analysis() or {}
+    analysis = step.compiled.cost_analysis() or {}
     moved = float(analysis.get("bytes accessed", 0.0))
     source = jnp.ones(max(1, int(moved / 2 / 4)), jnp.float32)
     copied_s = seconds(lambda: jnp.copy(source), repeats)
-    (batch,) = batches[0]
+    batch = batches[0]
     examples = batch["positive"].size
     candidates = examples + batch["negative"].size
     # as the loss has it: the trends are dimensions too, and odd ones are padded
