@@ -5,8 +5,10 @@
 Prints JSON. The seed's recipe as published stays at chance, so its optimiser is repaired here: the
 loss is summed over the batch and not averaged, all else is the recipe's (dense Adagrad at 0.1,
 batches of 8,192). Its towers train until validation recall@100 has stopped rising, or for
-`--seconds` at most. Then Antiphon trains until it has reached the best of that: with all its defaults, and with the plain towers, without history, trends and repeats, but
-with the items' content. All are judged on the validation window, every query of it, and know only what lies before.
+`--seconds` at most. Then Antiphon trains until it has reached the best of that: with all its
+defaults, and with the plain towers, without history, trends and repeats (but for popularity since
+ever), with the items' content. All are judged on the validation window, every query of it, and know
+only what lies before.
 
 Seconds are those of training, batches included; compilation and judging are left out and told
 apart. The log is the demo's, synthesized and prepared in a temporary folder if no prepared one is

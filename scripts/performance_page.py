@@ -97,7 +97,8 @@ def main() -> int:
         "limits": limits,
         "equal_quality": equal_quality,
     }
-    text, plots = HEAD, {}
+    text = HEAD
+    plots: dict[str, str] = {}
     for name, section in sections.items():
         if name in found:
             words, drawn = section(found[name])

@@ -1,0 +1,234 @@
+"""The pure parts of benchmarks, and of the page that is made of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(sys, "path", [str(ROOT / "benchmarks"), str(ROOT / "scripts"), *sys.path])
+    _made_up_log = import_module("_made_up_log")
+    _stopwatch = import_module("_stopwatch")
+    bench = import_module("bench")
+    catalogue = import_module("catalogue")
+    equal_quality = import_module("equal_quality")
+    limits = import_module("limits")
+    performance_page = import_module("performance_page")
+    training = import_module("training")
+
+
+def moment(wall_s: float, processor_s: float = 0.0) -> Any:
+    return _stopwatch.Moment(wall_s, processor_s, 7)
+
+
+def test_a_step_time_is_the_median_over_spans_by_their_steps() -> None:
+    # 2 steps in 4 s, 2 in 40 s (something else ran), 1 in 3 s: 2, 20 and 3 s a step
+    reached = [(10, moment(0)), (12, moment(4, 2)), (14, moment(44, 4)), (15, moment(47, 9))]
+    found = _stopwatch.measured(30, reached)
+    assert found["steps"] == 5
+    assert found["step_seconds"] == 3
+    assert found["least_step_seconds"] == 2
+    assert found["step_processor_seconds"] == 1  # of 1, 1 and 5
+    assert found["examples_per_second"] == 10
+    assert found["anonymous_memory_bytes"] == 7
+
+
+def test_ratios_are_of_examples_a_second() -> None:
+    cases: dict[str, dict[str, Any]] = {
+        "plain_9m": {"batch_size": 1024, "step_seconds": 0.01},
+        "same_loss_9m": {"batch_size": 8192, "step_seconds": 0.2},
+        "antiphon_9m": {"batch_size": 1024, "step_seconds": 0.02},
+        "seed_9m": {"batch_size": 8192, "step_seconds": 1.6},
+        "torch_sparse_9m": {"missing": "PyTorch isn't installed"},
+    }
+    # 102,400 and 5,120 examples a second; 40,960 of the same loss
+    assert training.ratios(cases, ["9m"]) == {
+        "seed_9m": 20.0,
+        "seed_same_loss_9m": 8.0,
+        "torch_sparse_9m": None,
+    }
+    assert training.ratios(cases, ["9m"], training.ALL_ON)["seed_9m"] == 10.0
+    assert set(training.WANTED) == {f"{n}_{s}" for n in training.RATIOS for s in training.SIZES}
+
+
+def test_the_least_round_counts_and_the_most_memory() -> None:
+    rounds = [
+        {"step_seconds": 2.0, "peak_memory_bytes": 5},
+        {"step_seconds": 1.0, "peak_memory_bytes": 3},
+    ]
+    found = training.together(rounds)
+    assert found["step_seconds"] == 1.0
+    assert found["peak_memory_bytes"] == 5
+    assert found["step_seconds_by_round"] == [2.0, 1.0]
+    assert training.together([{"missing": "why"}]) == {"missing": "why"}
+
+
+def test_growth_leaves_out_what_could_not_be_measured() -> None:
+    points = [
+        {"case": "plain", "items": 10, "step_seconds": 2.0},
+        {"case": "seed", "items": 10, "step_seconds": 1.0},
+        {"case": "plain", "items": 1000, "step_seconds": 3.0},
+        {"case": "seed", "items": 1000, "missing": "too large"},
+    ]
+    assert catalogue.growth(points, "step_seconds") == {"plain": 1.5}
+
+
+def test_products_of_a_program_are_counted_in_loops_too() -> None:
+    def program(a: jax.Array, b: jax.Array) -> jax.Array:
+        def body(total: jax.Array, row: jax.Array) -> tuple[jax.Array, None]:
+            return total + row @ b, None
+
+        total, _ = jax.lax.scan(body, jnp.zeros((2, 5)), jnp.stack([a] * 7))
+        return jax.jit(lambda x: jnp.einsum("ij,kj->ik", x, x))(total)
+
+    found = limits.products(jax.make_jaxpr(program)(jnp.ones((2, 3)), jnp.ones((3, 5))).jaxpr)
+    by_flop = Counter({product.flop: times for product, times in found.items()})
+    # 7 of [2, 3] x [3, 5], 2 * 2 * 3 * 5 each; one of [2, 5] x [5, 2], 2 * 2 * 5 * 2
+    assert by_flop == {60: 7, 40: 1}
+
+
+def test_products_in_batches_are_counted_once_a_batch() -> None:
+    product = limits.Product((4, 2, 3), (4, 3, 5), (((2,), (1,)), ((0,), (0,))))
+    assert product.flop == 4 * 2 * 2 * 3 * 5
+
+
+def test_own_times_leave_out_what_lies_within() -> None:
+    def event(name: str, ts: float, dur: float, tid: int = 1) -> dict[str, Any]:
+        return {"name": name, "ts": ts, "dur": dur, "pid": 1, "tid": tid}
+
+    events = [
+        event("loop", 0, 10),
+        event("dot", 1, 3),
+        event("exp", 2, 1),  # within the dot
+        event("dot", 6, 2),
+        event("dot", 10, 5),  # after the loop
+        event("exp", 0, 4, tid=2),
+    ]
+    # loop 10 - 3 - 2; dot 3 - 1 + 2 + 5; exp 1 + 4
+    assert limits.own_times(events) == {"loop": 5, "dot": 9, "exp": 5}
+
+
+def test_a_profile_has_the_largest_and_the_rest() -> None:
+    own = Counter({f"op{n}": 1000 * (n + 1) for n in range(limits.LISTED + 2)})
+    known = {"op16": ("f32[2]", "jit(step)/tower/hidden/dot_general")}
+    rows = limits.listed(own, known, steps=2)
+    assert rows[0]["ms"] == 8.5  # 17,000 us in two steps
+    assert rows[0]["of"] == "tower/hidden/dot_general"
+    assert rows[-1]["op"] == "2 others"
+    assert rows[-1]["ms"] == 1.5  # 1,000 and 2,000 us
+    assert sum(row["share"] for row in rows) == pytest.approx(1, abs=1e-3)
+
+
+def test_instructions_are_found_in_a_program() -> None:
+    text = '  ROOT %dot.1 = f32[2,2]{1,0} dot(%a, %b), metadata={op_name="jit(f)/dot_general"}\n'
+    assert limits.described(text) == {"dot.1": ("f32[2,2]{1,0}", "jit(f)/dot_general")}
+
+
+def test_what_has_stopped_rising() -> None:
+    assert not equal_quality.stopped_rising([0.1, 0.2], patience=2)
+    assert not equal_quality.stopped_rising([0.1, 0.2, 0.15, 0.21], patience=2)
+    assert equal_quality.stopped_rising([0.1, 0.2, 0.15, 0.2], patience=2)
+
+
+def test_time_to_equal_quality_is_that_of_the_first_judgement_as_good() -> None:
+    def points(*pairs: tuple[float, float]) -> dict[str, Any]:
+        return {"points": [{"seconds": s, "recall_at_100": r} for s, r in pairs]}
+
+    seed = points((10, 0.1), (20, 0.3), (30, 0.2))
+    ours = {"antiphon": points((1, 0.2), (4, 0.3), (5, 0.25)), "plain": points((1, 0.29))}
+    found = equal_quality.compared(seed, ours)
+    assert (found["recall_at_100"], found["seed_seconds"]) == (0.3, 20)
+    assert found["ours"]["antiphon"]["ratio"] == 5.0
+    assert found["ours"]["plain"] is None
+
+
+def test_a_made_up_log_is_a_prepared_one(tmp_path: Path) -> None:
+    size = _made_up_log.Size(30, 70)
+    _made_up_log.write_log(size, tmp_path)
+    _made_up_log.write_content(tmp_path)
+    assert _made_up_log.size_of(tmp_path) == size
+    config, prepared, counts = _made_up_log.open_log(tmp_path, ["train.epochs=0.5"], content=True)
+    assert config.train.epochs == 0.5
+    assert counts.sum() == prepared.events.count
+    for feature in prepared.schema.item:
+        values = prepared.item_feature(feature.name)
+        assert len(values) == 71
+        if hasattr(feature, "cardinality"):
+            assert values.max() <= feature.cardinality
+            assert not np.any(values[0])
+    assert np.all(np.diff(prepared.events.timestamp_s[: prepared.events.ends[1]]) >= 0)
+
+
+def test_results_are_flat() -> None:
+    kept = bench.document("training", ["--quick"], 1.26, {"ratios": {"seed_9m": 1.0}})
+    assert kept["ratios"] == {"seed_9m": 1.0}
+    assert kept["measured_on"]["seconds"] == 1.3
+    assert kept["measured_on"]["versions"]["jax"]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """What two benchmarks may have found."""
+    points = [
+        {
+            "case": case,
+            "items": items,
+            "step_seconds": 0.01,
+            "examples_per_second": 100_000 // (1 + place),
+            "peak_memory_bytes": 2**30 + items,
+        }
+        for place, case in enumerate(("plain", "content"))
+        for items in (10_000, 10_000_000)
+    ]
+    points += [
+        {**points[0], "case": "seed"},
+        {"case": "seed", "items": 10_000_000, "missing": "the process ended with code -9"},
+    ]
+    found = {
+        "catalogue": {
+            "described": {"plain": "plain", "content": "all", "seed": "the seed"},
+            "points": points,
+        },
+        "synth": {},
+    }
+    for name, one in found.items():
+        text = json.dumps(bench.document(name, [], 2.0, one))
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_page_is_made_of_the_results_there_are(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["performance_page.py", "--results", str(results)])
+    assert performance_page.main() == 0
+    page = (results / "performance.md").read_text(encoding="utf-8")
+    assert "10.0 ms, 1.01 GiB" in page
+    assert "the process ended with code -9" in page
+    assert "`synth.json`" in page
+    assert "## How close to the limit" not in page
+    for name in ("catalogue-time.svg", "catalogue-memory.svg"):
+        assert f"(plots/{name})" in page
+        drawn = ElementTree.parse(results / "plots" / name).getroot()
+        text = [node.text for node in drawn.iter() if node.tag.endswith("text")]
+        assert {"10k", "10M", "the seed's recipe"} <= set(text)
+        lines = [node for node in drawn.iter() if node.tag.endswith("polyline")]
+        assert len(lines) == 3
+
+
+def test_without_results_there_is_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["performance_page.py", "--results", str(tmp_path)])
+    assert performance_page.main() == 0
+    assert not list(tmp_path.iterdir())
