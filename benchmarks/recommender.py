@@ -29,8 +29,9 @@ from antiphon.indexes.faiss_files import open_scan, write_scan
 from antiphon.indexes.postings import write_postings
 from antiphon.live import AddedItem, LiveEvent, open_live
 from antiphon.prepared import Prepared
-from antiphon.recommend import Recommender, Request
+from antiphon.recommend import Recommender
 from antiphon.repeat_term import RepeatTerm
+from antiphon.request import Request
 from antiphon.retrieval import TrainedModel
 from antiphon.schema import FittedCategorical, FittedCyclic, Schema
 from antiphon.towers import QueryTower

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import Phase, given, settings
 
 from antiphon import pipeline
+from antiphon.answers import Answer
 from antiphon.errors import RequestError
 from antiphon.library import Library
 from antiphon.queries import Queries
-from antiphon.recommend import Answer, Recommender, Request
-from antiphon.request import MODES
+from antiphon.recommend import Recommender
+from antiphon.request import MODES, Request
 from chain import FIRST_ITEM, FIRST_USER, ITEMS, USERS
 from searched_run import MAKERS, trained_model
 

@@ -16,9 +16,11 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from antiphon.appending import Appended
 from antiphon.errors import BackendError, ConfigError, RequestError
 from antiphon.live import AddedItem, LiveEvent, LiveStore, open_live
-from antiphon.recommend import Appended, Recommender, Request
+from antiphon.recommend import Recommender
+from antiphon.request import Request
 from chain import FIRST_ITEM, FIRST_USER
 from searched_run import trained_model
 

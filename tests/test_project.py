@@ -193,7 +193,7 @@ def group(name: str) -> dict[str, Requirement]:
 def imported_distributions(folder: Path) -> dict[str, str]:
     """Third-party distributions imported below a folder, each with a file that does."""
     known = packages_distributions()
-    local = {path.stem for path in (ROOT / folder).iterdir()}
+    local = {path.stem for path in (ROOT / folder).rglob("*")}
     found = {}
     for path in (ROOT / folder).rglob("*.py"):
         for module, _ in imported(path):

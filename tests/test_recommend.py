@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import planted
+from antiphon.answers import Answer
 from antiphon.errors import RequestError
 from antiphon.queries import Queries
-from antiphon.recommend import MAX_K, Answer, Recommender
+from antiphon.recommend import Recommender
+from antiphon.request import MAX_K
 from antiphon.retrieval import TrainedModel
 from antiphon.train import train
 

@@ -14,10 +14,11 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from antiphon.answers import Answer
     from antiphon.config import Config
     from antiphon.errors import AntiphonError
     from antiphon.pipeline import Run, run
-    from antiphon.recommend import Answer, Recommender
+    from antiphon.recommend import Recommender
 
 __all__ = ["Answer", "AntiphonError", "Config", "Recommender", "Run", "run"]
 
@@ -25,7 +26,7 @@ __all__ = ["Answer", "AntiphonError", "Config", "Recommender", "Run", "run"]
 os.environ["KERAS_BACKEND"] = "jax"
 
 _MODULES = {
-    "Answer": "recommend",
+    "Answer": "answers",
     "AntiphonError": "errors",
     "Config": "config",
     "Recommender": "recommend",

@@ -69,7 +69,8 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """Show what a user would get, under one context or several."""
-    from antiphon.recommend import Recommender, Request
+    from antiphon.recommend import Recommender
+    from antiphon.request import Request
     from antiphon.show_answers import answers_json, answers_table
 
     asked = [parse_context(text) for text in context or [""]]

@@ -13,7 +13,7 @@ from antiphon.answers import Answer, Item
 from antiphon.appending import Appended, Appending
 from antiphon.errors import RequestError
 from antiphon.live import AddedItem, LiveEvent, LiveStore, open_live
-from antiphon.request import MAX_K, Request, Values, check_k
+from antiphon.request import Request, Values, check_k
 from antiphon.retrieval import TrainedModel
 from antiphon.schema import FittedCategorical
 from antiphon.shelf import Shelf
@@ -22,7 +22,7 @@ from antiphon.stated import StatedContexts
 from antiphon.stock import Stock
 from antiphon.vocabulary import Vocabulary
 
-__all__ = ["MAX_K", "Answer", "Appended", "Item", "Recommender", "Request"]
+__all__ = ["Recommender"]
 
 
 class Recommender:

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float32
 
 from antiphon.towers import ContextEncoder
 
-__all__ = ["RepeatTerm"]
+__all__ = ["GAIN", "LEAST", "SOFTPLUS_OF_HALF", "RepeatTerm"]
 
 # Adam moves a weight by about its learning rate a step; these have far to go
 GAIN = 10.0

@@ -35,7 +35,7 @@ from antiphon.repeat_term import RepeatTerm
 from antiphon.request import Mode
 from antiphon.towers import QueryTower
 
-__all__ = ["Mode", "TrainedModel"]
+__all__ = ["TrainedModel"]
 
 CHUNK_QUERIES = 1024
 

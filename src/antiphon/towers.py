@@ -33,7 +33,14 @@ from antiphon.schema import (
 )
 from antiphon.sections import ModelSection
 
-__all__ = ["CandidateTower", "ContextEncoder", "FeatureEncoder", "QueryTower"]
+__all__ = [
+    "HARMONICS",
+    "HEADS",
+    "CandidateTower",
+    "ContextEncoder",
+    "FeatureEncoder",
+    "QueryTower",
+]
 
 HARMONICS = 3
 CONTEXT_WIDTH = 16

@@ -15,9 +15,12 @@ from searched_run import trained_model
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, by ANTIPHON_CHROMIUM or on the path; skipped where there is none, but not in CI."""
+    """Chromium, by ANTIPHON_CHROMIUM or on the path; skipped where there is none, but not in CI.
+
+    Of one module: Playwright keeps an event loop, beside which no other test could run its own.
+    """
     program = os.environ.get("ANTIPHON_CHROMIUM") or shutil.which("chromium")
     if program is None:
         message = "there is no chromium; ANTIPHON_CHROMIUM names the program"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import chain
-from antiphon.recommend import Recommender, Request
+from antiphon.recommend import Recommender
+from antiphon.request import Request
 
 USER = chain.FIRST_USER + 3
 

@@ -20,7 +20,17 @@ from antiphon.schema import (
 )
 from antiphon.serve.settings import Limits
 
-__all__ = ["AskedModel", "Asks", "Id", "Moment", "NotAllowedError", "asks", "said", "stated_type"]
+__all__ = [
+    "AskedModel",
+    "Asks",
+    "Id",
+    "Moment",
+    "NotAllowedError",
+    "Text",
+    "asks",
+    "said",
+    "stated_type",
+]
 
 # beyond this a float32 is no longer a number
 LARGEST = 1e30

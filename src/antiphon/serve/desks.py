@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from antiphon.answers import Answer, Item
 from antiphon.errors import AntiphonError
-from antiphon.recommend import Answer, Item, Request
+from antiphon.request import Request
 from antiphon.serve.batching import Batcher
 from antiphon.serve.loaded import Alike, LoadedRun
 from antiphon.serve.settings import Limits

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi.responses import Response
 from pydantic import BaseModel, Field, TypeAdapter
 
-from antiphon.recommend import Answer, Item
+from antiphon.answers import Answer, Item
 
 __all__ = [
     "Answered",

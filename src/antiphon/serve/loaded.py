@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from antiphon.answers import Answer, Item
 from antiphon.artifacts import fingerprint, open_stage
 from antiphon.errors import GateError, RequestError
 from antiphon.gates import read_evaluation, require_gates
 from antiphon.live import LiveStore
-from antiphon.recommend import Answer, Item, Recommender, Request
+from antiphon.recommend import Recommender
+from antiphon.request import Request
 from antiphon.retrieval import TrainedModel
 from antiphon.serve.drift import Drift, reference_scores
 from antiphon.serve.lookups import Lookups

@@ -14,7 +14,7 @@ from prometheus_client import (
     multiprocess,
 )
 
-from antiphon.recommend import Answer
+from antiphon.answers import Answer
 from antiphon.serve.drift import Drift
 
 __all__ = ["Metrics"]

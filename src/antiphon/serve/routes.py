@@ -6,8 +6,7 @@ from fastapi import APIRouter, Body, Path, Query
 from fastapi.responses import Response
 
 from antiphon.errors import RequestError
-from antiphon.recommend import Request
-from antiphon.request import Mode
+from antiphon.request import Mode, Request
 from antiphon.schema import FittedCategorical, FittedFeature
 from antiphon.serve.asked import Asks, said
 from antiphon.serve.desks import Desks
