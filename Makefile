@@ -17,7 +17,7 @@ help:
 	@echo 'make serve   answer over HTTP from the demo run, with a page; ARGS="--port 8080"'
 	@echo 'make test    run the tests; ARGS="-k loss" chooses some'
 	@echo 'make lint    style, types, and which module may import which'
-	@echo 'make bench   measure speed into benchmarks/results/; ARGS=--quick for a glance'
+	@echo 'make bench   measure speed, write docs/performance.md: 15 minutes; ARGS=--quick for a glance'
 	@echo 'make docs    write the generated pages of docs/ anew'
 	@echo 'make pins    choose versions anew; ARGS=--upgrade for the newest (needs uv)'
 	@echo 'make clean   remove .venv and caches; runs and data stay'

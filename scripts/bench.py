@@ -30,6 +30,9 @@ FIRST = ("limits", "training", "catalogue", "equal_quality")
 """What the page is mostly made of; the others follow in the order of their names."""
 LEAST = {
     "baselines": ["--quick"],
+    "checkpoint": ["--quick"],
+    "equal_quality": ["--seconds", "90"],
+    "index": ["--items", "138000"],
     "prepare": ["--quick"],
     "synth": ["--users", "2000", "--events", "10000000"],
 }
