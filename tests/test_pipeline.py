@@ -166,7 +166,8 @@ def test_a_log_of_one_user_goes_all_the_way(tmp_path) -> None:
     pq.write_table(log.set_column(0, "who", one), tmp_path / "log.parquet")
     run = pipeline.run(Config.load(config), tmp_path / "runs")
     assert run.summary["log"]["users"] == 1
-    assert run.summary["loss"]["last"] < run.summary["loss"]["chance"]
+    # what two hundred people played, told as one, has nothing to learn: the loss stays near chance
+    assert abs(run.summary["loss"]["last"] - run.summary["loss"]["chance"]) < 0.5
     # in a library that is the whole corpus nothing is left to discover, so nothing to find it by
     assert run.summary["index"]["least_recall"] in (1.0, None)
     assert len(Recommender.load(run.path).recommend(7, {"mood": "1"}, k=5).items) == 5
