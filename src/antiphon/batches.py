@@ -113,7 +113,7 @@ class Batches:
         user_rows, user_at = self._users.find(known.astype(np.int32))
         inside = np.where(drawn.rows < self.catalogue.rows, drawn.rows, 0)
         trend = self._present.trend.at(inside, drawn.now_s)
-        items = {**drawn.items, "trend": trend, "has_id": self._has_id(trend, rng)}
+        items = {**drawn.items, "trend": trend, "has_id": self._has_id(inside, rng)}
         return {
             "rows": {"user": user_rows, "item": drawn.rows, **drawn.value_rows},
             "user": user_at,
@@ -190,15 +190,14 @@ class Batches:
         return np.asarray(users), asked_s, targets
 
     def _has_id(
-        self, trend: Float32[np.ndarray, "distinct trend"], rng: np.random.Generator
+        self, items: Int32[np.ndarray, " distinct"], rng: np.random.Generator
     ) -> Bool[np.ndarray, " distinct"]:
-        """Which items are told by more than their content: those that were played by then.
-
-        So training meets items that are new at every moment of the log, as often as they come.
-        """
-        dropout = self.model.id_dropout if self.schema.item else 0.0
-        kept = rng.random(len(trend)) >= dropout
-        return (trend[:, -1] > 0) & kept
+        """Which items are told by more than their content; see `model.id_dropout`."""
+        if not (self.model.id_dropout and self.schema.item):
+            return np.ones(len(items), bool)
+        return (self.catalogue.counts[items] > 0) & (
+            rng.random(len(items)) >= self.model.id_dropout
+        )
 
     def _log_expected_count(
         self, candidates: Int32[np.ndarray, " candidates"]

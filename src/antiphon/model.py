@@ -83,6 +83,7 @@ class TwoTower(keras.Model):
             if isinstance(feature, FittedCategorical):
                 sizes[f"item.{feature.name}"] = feature.cardinality + 1
         self.table_learning_rate = train.learning_rate
+        self.id_dropout = model.id_dropout if schema.item else 0.0
         self.tables = {
             name: EmbeddingTable(name, rows, model.width, train.seed + number)
             for number, (name, rows) in enumerate(sizes.items())

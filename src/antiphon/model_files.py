@@ -184,9 +184,10 @@ def save_candidates(
         for start in range(0, catalogue.rows, CHUNK_ITEMS):
             numbers = np.arange(start, start + CHUNK_ITEMS, dtype=np.int32)
             items, value_rows = inputs.of(numbers)
-            # the last trend is what was played at all, as in training
             known = min(CHUNK_ITEMS, catalogue.rows - start)
             trends = trend.at(numbers[:known], now_s)
-            items["has_id"] = np.pad(trends[:, -1] > 0, (0, CHUNK_ITEMS - known))
+            # as in training (`Batches`)
+            played = np.pad(catalogue.counts[numbers[:known]] > 0, (0, CHUNK_ITEMS - known))
+            items["has_id"] = played | (not model.id_dropout)
             vectors = np.asarray(embed(tables, {"item": numbers, **value_rows}, items))
             writer.write(np.concatenate([vectors[:known], trends], axis=1))

@@ -130,11 +130,11 @@ class ModelSection(Section):
         "users apart",
     )
     id_dropout: float = Field(
-        0.1,
+        0.0,
         ge=0,
         lt=1,
-        description="share of items told by their content only, in each training batch; besides "
-        "those that nobody has played yet",
+        description="share of items told by their content only, in each training batch; if it "
+        "isn't 0, those that nobody has played always are",
     )
     repeats: bool = Field(
         True, description="score what a user has had before with a term of its own"

@@ -64,7 +64,7 @@ def summary_table(run: Run) -> RenderableType:
                 f"; {summary['input_wait_share']:.1%} of its time training waited for input",
             )
         )
-    parts += [Text(note, style="yellow") for note in summary["notes"]]
+    parts += [Text(note, style="yellow") for note in summary.get("notes", ())]
     if summary["metrics"]:
         parts.append(_metrics(summary["metrics"]))
     parts.append(Text(f"all of it is in {run.path}", style="dim"))
