@@ -27,7 +27,7 @@ class Seen:
 
     Attributes:
         latency_s: of answers with status 200, from when each was due.
-        refused_s: of those with status 503.
+        refused_s: of those with status 503, from when each was sent.
         statuses: how often each; 0 is a connection that broke.
         bodies: of answers with status 200, where they were asked for.
         elapsed_s: from the first request to the last answer.
@@ -75,11 +75,11 @@ class _Connection:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.due = 0.0
+        self.due = self.sent = 0.0
         self.got = b""
 
     def ask(self, request: bytes, due: float) -> None:
-        self.due, self.got = due, b""
+        self.due, self.sent, self.got = due, time.perf_counter(), b""
         self.socket.sendall(request)
 
     def answer(self) -> tuple[int, bytes] | None:
@@ -160,7 +160,7 @@ def load(
                 if keep_bodies:
                     seen.bodies.append(body)
             elif status == 503:
-                seen.refused_s.append(taken)
+                seen.refused_s.append(time.perf_counter() - connection.sent)
             free.append(connection)
     seen.elapsed_s = time.perf_counter() - started
     for key in list(selector.get_map().values()):

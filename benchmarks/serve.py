@@ -186,6 +186,7 @@ def reloads(
         "answers_by_run": names,
         "lists_differ": len({tuple(ids) for ids in first.values()}) == len(first),
         "failed": failed,
+        "statuses": {str(status): count for status, count in total.statuses.items()},
         "mixed": mixed,
         **{name: value for name, value in total.told().items() if name.startswith("p")},
     }

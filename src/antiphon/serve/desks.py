@@ -29,8 +29,16 @@ class Desks:
 
     def __init__(self, loaded: LoadedRun, limits: Limits) -> None:
         deadline_s = limits.deadline_ms / 1000
+
+        def in_parts(
+            asked: Sequence[Request | Alike],
+        ) -> list[Answer | list[Item] | Exception]:
+            # of sizes that were compiled for
+            parts = range(0, len(asked), limits.together)
+            return [one for at in parts for one in loaded.answer(asked[at : at + limits.together])]
+
         self.model = Batcher[Request | Alike, Answer | list[Item]](
-            loaded.answer, together=limits.together, queue=limits.queue, deadline_s=deadline_s
+            in_parts, together=limits.together, queue=limits.queue, deadline_s=deadline_s
         )
         self.writes = Batcher[Write, Any](
             _do, together=1, queue=limits.queue, deadline_s=10 * deadline_s
