@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import math
 import re
@@ -36,7 +37,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from _contestants import OURS
-from _made_up_log import DAY_S, Size, open_log, write_log
+from _made_up_log import DAY_S, WIDTH, Size, open_log, write_log
 from _own_step import OwnStep
 from antiphon.batches import Batch, Batches
 from antiphon.catalogue import Catalogue
@@ -46,6 +47,7 @@ from antiphon.model import TwoTower
 SIZE, QUICK = Size(52_501, 138_102), Size(2_000, 5_000)
 CASES = ("plain", "antiphon")
 TRACED = 10
+WARM_UP = 5
 LISTED = 15
 
 
@@ -114,29 +116,31 @@ def step_of(case: str, folder: Path) -> tuple[OwnStep, list[Batch]]:
     return OwnStep(model, made[0]), made
 
 
-def seconds(run: Callable[[], object], repeats: int) -> float:
-    """The median of several runs, after one that isn't counted."""
-    taken = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        jax.block_until_ready(run())
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken[1:])
+def seconds(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """The median time of each; they take turns, so that all see the same state of the machine."""
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + WARM_UP):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            jax.block_until_ready(run())
+            if number >= WARM_UP:
+                taken[name].append(time.perf_counter() - started)
+    return {name: statistics.median(times) for name, times in taken.items()}
 
 
-def bare(product: Product, repeats: int) -> float:
-    """Seconds of one product on its own."""
+def bare(product: Product) -> Callable[[], object]:
+    """One product on its own."""
     rng = np.random.default_rng(0)
     left, right = (
         jnp.asarray(rng.standard_normal(shape, np.float32))
         for shape in (product.left, product.right)
     )
     run = jax.jit(lambda a, b: jax.lax.dot_general(a, b, product.dimensions))
-    return seconds(lambda: run(left, right), repeats)
+    return lambda: run(left, right)
 
 
-def loss_products(examples: int, candidates: int, width: int, repeats: int) -> dict[str, float]:
-    """Seconds of the three products of the loss, by who computes them."""
+def loss_products(examples: int, candidates: int, width: int) -> dict[str, Callable[[], object]]:
+    """The three products of the loss, by who computes them."""
     rng = np.random.default_rng(0)
     shapes = (examples, width), (candidates, width), (examples, candidates)
     arrays = [rng.standard_normal(shape, np.float32) for shape in shapes]
@@ -146,10 +150,7 @@ def loss_products(examples: int, candidates: int, width: int, repeats: int) -> d
         return q @ c.T, w @ c, w.T @ q
 
     compiled = jax.jit(three)
-    return {
-        "xla": seconds(lambda: compiled(*given), repeats),
-        "numpy": seconds(lambda: three(*arrays), repeats),
-    }
+    return {"xla": lambda: compiled(*given), "numpy": lambda: three(*arrays)}
 
 
 def profile(step: OwnStep, batches: list[Batch]) -> list[dict[str, Any]]:
@@ -211,50 +212,51 @@ def listed(
     return rows
 
 
-def measure(case: str, folder: Path, repeats: int) -> dict[str, Any]:
+def measure(case: str, folder: Path, rounds: int) -> dict[str, Any]:
     """All figures of one case."""
     step, batches = step_of(case, folder)
-    taken = []
-    for number in range(repeats + TRACED):
-        started = time.perf_counter()
-        step(batches[number % len(batches)])
-        taken.append(time.perf_counter() - started)
-    step_s = statistics.median(taken[TRACED:])
-    table = profile(step, batches)
     stated = products(step.program)
-    flop = sum(product.flop * times for product, times in stated.items())
-    bare_s = sum(bare(product, repeats) * times for product, times in stated.items())
-    analysis = step.compiled.cost_analysis() or {}
-    moved = float(analysis.get("bytes accessed", 0.0))
+    moved = float((step.compiled.cost_analysis() or {}).get("bytes accessed", 0.0))
     source = jnp.ones(max(1, int(moved / 2 / 4)), jnp.float32)
-    copied_s = seconds(lambda: jnp.copy(source), repeats)
     batch = batches[0]
     examples = batch["positive"].size
     candidates = examples + batch["negative"].size
     # as the loss has it: the trends are dimensions too, and odd ones are padded
-    width = 64 + batch["items"]["trend"].shape[1]
+    width = WIDTH + batch["items"]["trend"].shape[1]
     width += width % 2
-    loss_s = loss_products(examples, candidates, width, repeats)
+    turn = itertools.cycle(batches)
+    taken = seconds(
+        {
+            "step": lambda: step(next(turn)),
+            "copy": lambda: jnp.copy(source),
+            **loss_products(examples, candidates, width),
+        },
+        rounds,
+    )
+    alone = seconds({str(n): bare(product) for n, product in enumerate(stated)}, rounds)
+    table = profile(step, batches)
+    flop = sum(product.flop * times for product, times in stated.items())
+    bare_s = sum(alone[str(n)] * times for n, times in enumerate(stated.values()))
     loss_flop = 3 * 2 * examples * candidates * width
-    fastest_s = min(loss_s.values())
+    fastest_s = min(taken["xla"], taken["numpy"])
     return {
         "examples": examples,
         "candidates": candidates,
-        "step_seconds": step_s,
-        "step_gflop_per_s": round(flop / step_s / 1e9, 2),
-        "step_gb_per_s": round(moved / step_s / 1e9, 2),
+        "step_seconds": taken["step"],
+        "step_gflop_per_s": round(flop / taken["step"] / 1e9, 2),
+        "step_gb_per_s": round(moved / taken["step"] / 1e9, 2),
         "step_bytes": moved,
-        "copy_seconds": copied_s,
-        "copy_gb_per_s": round(moved / copied_s / 1e9, 2),
+        "copy_seconds": taken["copy"],
+        "copy_gb_per_s": round(moved / taken["copy"] / 1e9, 2),
         "products": sum(stated.values()),
         "products_flop": flop,
         "products_seconds": bare_s,
         "products_gflop_per_s": round(flop / bare_s / 1e9, 2),
-        "products_share": round(bare_s / step_s, 4),
+        "products_share": round(bare_s / taken["step"], 4),
         "loss_products_flop": loss_flop,
-        "loss_products_seconds": loss_s,
+        "loss_products_seconds": {name: taken[name] for name in ("xla", "numpy")},
         "loss_products_gflop_per_s": round(loss_flop / fastest_s / 1e9, 2),
-        "loss_products_share": round(fastest_s / step_s, 4),
+        "loss_products_share": round(fastest_s / taken["step"], 4),
         "profile": table,
     }
 

@@ -50,6 +50,7 @@ KINDS: Mapping[str, Kind] = {
     "seed": "other",
 }
 STYLE = """
+.curves { overflow: visible; }
 svg { color-scheme: light dark; font: 13px system-ui, sans-serif; }
 text { fill: #5f584c; } .grid, .leader { stroke: #ddd5c5; }
 .line { fill: none; stroke: #7d7465; stroke-width: 1.5; stroke-linejoin: round; }
@@ -62,7 +63,7 @@ text { fill: #5f584c; } .grid, .leader { stroke: #ddd5c5; }
   .name.ours { fill: #ee8a6d; } .name.best { fill: #8fb8e0; }
 }
 """
-WIDTH, HEIGHT, LEFT, TOP, RIGHT = 820, 340, 64, 24, 236
+WIDTH, HEIGHT, LEFT, TOP, RIGHT = 840, 340, 64, 24, 252
 
 Json = Mapping[str, Any]
 
@@ -149,9 +150,9 @@ def ratios(found: Json) -> tuple[str, dict[str, str]]:
             )
     lines += table(["over", "times", "wanted"], rows)
     lines.append(
-        "\nThe first two and the last two are of Antiphon's plain towers and default batch; *same "
-        "loss* is of those towers under the seed's own loss and batch; *all on* is of everything "
-        "that Antiphon does by default, which is more than what it is compared with does."
+        "\n*seed* and *torch sparse* are of Antiphon's plain towers and default batch; *same loss* "
+        "is of those towers under the seed's own loss and batch; *all on* is of everything that "
+        "Antiphon does by default, which is more than what it is compared with does."
     )
     return "\n".join(lines), {}
 
