@@ -21,7 +21,8 @@ HEAD = """# Results
 
 Every table comes from the command above it, on two cores. Intervals are 95%, by a bootstrap over
 users; differences are paired. Baselines are tuned on the validation window. What the protocols and
-slices mean is in [evaluation.md](evaluation.md).
+slices mean is in [evaluation.md](evaluation.md). Speed and memory are in
+[performance.md](performance.md).
 
 The demo's log is synthetic, with tastes that depend on the context by construction: that a model
 wins there shows that it finds what was planted, and is no evidence about real music logs.
