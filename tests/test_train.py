@@ -16,6 +16,7 @@ import planted
 from antiphon.batches import Batches
 from antiphon.embedding import read_rows
 from antiphon.errors import ArtifactError, ConfigError, NonFiniteError, NotLearningError
+from antiphon.history import gather_history
 from antiphon.prepared import Prepared
 from antiphon.queries import Queries, queries_of_window
 from antiphon.retrieval import TrainedModel
@@ -91,6 +92,16 @@ def test_it_learns_and_answers_with_parts_switched_off(prepared, tmp_path: Path,
     everything, scores = trained.rank(queries, 60, exclude_heard=False)
     assert (np.sort(everything, axis=1) == np.arange(1, 61)).all()
     assert np.isfinite(scores).all()
+
+
+def test_a_model_without_history_has_nothing_to_attend_to(prepared, tmp_path: Path) -> None:
+    config = planted.config(model__history_length=0, train__epochs=0.5)
+    train(config, prepared, tmp_path / "model")
+    model = TrainedModel.load(tmp_path / "model", prepared, config)
+    queries, _ = queries_of_window(prepared.held_out, prepared.schema.user_count, 9 * 86_400)
+    users = queries.user_number.astype(np.int64)
+    nothing = gather_history(prepared.events, users, queries.time_s, queries.time_s, 0)
+    assert model.attention(queries, nothing).shape == (len(queries), 0)
 
 
 def test_loss_is_reported_beside_chance(model) -> None:

@@ -9,7 +9,7 @@ training ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from antiphon.errors import RequestError
 from antiphon.history import gather_history
 from antiphon.listing import Wanted, lists_of
 from antiphon.live import LiveStore
+from antiphon.moments import Clock, presents_s
 from antiphon.own_library import OwnScores, own_items
 from antiphon.pasts import Pasts, Plays, pasts_of
 from antiphon.prepared import rows_between
@@ -66,7 +67,7 @@ class Answering:
         users: Vocabulary,
         contexts: StatedContexts,
         live: LiveStore | None,
-        clock: Callable[[], int] | None,
+        clock: Clock | None,
     ) -> None:
         self._model = model
         self._users = users
@@ -197,11 +198,8 @@ class Answering:
 
     def _times(self, asked: Sequence[int | None], live: Plays) -> Int64[np.ndarray, " requests"]:
         """The moment of each request; see above."""
-        now_s = self._model.prepared.schema.held_out_start_s
-        if self._clock is not None:
-            now_s = max(now_s, self._clock())
-        times = np.full(len(asked), now_s, np.int64)
-        np.maximum.at(times, live.query, live.timestamp_s + 1)
+        schema = self._model.prepared.schema
+        times = presents_s(schema, self._clock, len(asked), live.query, live.timestamp_s)
         for row, time_s in enumerate(asked):
             if time_s is not None:
                 times[row] = time_s

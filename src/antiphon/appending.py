@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from antiphon.errors import ConfigError, RequestError
 from antiphon.live import LiveEvent, LiveStore
+from antiphon.moments import Clock, presents_s
 from antiphon.schema import Schema
 from antiphon.shelf import Shelf
 from antiphon.stated import StatedContexts
@@ -58,7 +59,7 @@ class Appending:
         users: Vocabulary,
         contexts: StatedContexts,
         live: LiveStore | None,
-        clock: Callable[[], int] | None,
+        clock: Clock | None,
     ) -> None:
         self._schema = schema
         self._users = users
@@ -73,36 +74,49 @@ class Appending:
                 "there is nowhere to keep live events",
                 hint="open the run with a store: Recommender.load(run, live=...)",
             )
-        for place, event in enumerate(events):
-            self._check(place, event)
+        users = [self._users.spelling(event.user_id) for event in events]
+        times_s = self._times_s(self._live, users, [event.timestamp_s for event in events])
+        for place, (event, time_s) in enumerate(zip(events, times_s, strict=True)):
+            self._check(place, event, time_s)
         kept = [
-            LiveEvent(
-                self._users.spelling(event.user_id),
-                shelf.vocabulary.spelling(event.item_id),
-                event.timestamp_s,
-                event.context,
-                event.is_target,
-                event.key,
+            replace(
+                event,
+                user_id=user,
+                item_id=shelf.vocabulary.spelling(event.item_id),
+                timestamp_s=time_s,
             )
-            for event in events
+            for event, user, time_s in zip(events, users, times_s, strict=True)
         ]
         new = self._live.append(kept)
-        users = self._users.numbers([event.user_id for event in events])
+        numbers = self._users.numbers([event.user_id for event in events])
         items = shelf.numbers([event.item_id for event in events])
         return Appended(
             new=new,
             duplicates=len(events) - new,
-            unknown_users=int(np.count_nonzero(users == 0)),
+            unknown_users=int(np.count_nonzero(numbers == 0)),
             unknown_items=int(np.count_nonzero(items == 0)),
-            before_log=sum(event.timestamp_s < self._schema.train_end_s for event in events),
+            before_log=sum(time_s < self._schema.train_end_s for time_s in times_s),
         )
 
-    def _check(self, place: int, event: LiveEvent) -> None:
+    def _times_s(
+        self, live: LiveStore, users: Sequence[str], told: Sequence[int | None]
+    ) -> list[int]:
+        """When each event was: as told, or else in its user's present."""
+        pairs = list(zip(users, told, strict=True))
+        asked = list(dict.fromkeys(user for user, time_s in pairs if time_s is None))
+        if not asked:
+            return [time_s for time_s in told if time_s is not None]
+        past = live.of(asked, self._schema.train_end_s)
+        found = presents_s(self._schema, self._clock, len(asked), past.owner, past.timestamp_s)
+        present = dict(zip(asked, found.tolist(), strict=True))
+        return [present[user] if time_s is None else time_s for user, time_s in pairs]
+
+    def _check(self, place: int, event: LiveEvent, time_s: int) -> None:
         latest_s = 2**53 if self._clock is None else self._clock() + AHEAD_S
-        if not -(2**53) <= event.timestamp_s <= latest_s:
+        if not -(2**53) <= time_s <= latest_s:
             raise RequestError(
                 f"event {place} is in the far future or past",
-                received=event.timestamp_s,
+                received=time_s,
                 allowed=f"seconds on the log's clock, up to {latest_s}",
             )
         try:

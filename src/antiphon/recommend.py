@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from antiphon.answers import Answer, Item
 from antiphon.appending import Appended, Appending
 from antiphon.errors import RequestError
 from antiphon.live import AddedItem, LiveEvent, LiveStore, open_live
+from antiphon.moments import Clock
 from antiphon.request import Request, Values, check_k
 from antiphon.retrieval import TrainedModel
 from antiphon.schema import FittedCategorical
@@ -41,12 +42,11 @@ class Recommender:
         self,
         model: TrainedModel,
         live: LiveStore | None = None,
-        clock: Callable[[], int] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.model = model
         self.schema = model.prepared.schema
         self.live = live
-        self.clock = clock
         folder = model.prepared.stage.path
         self.users = Vocabulary.open(folder / "users.parquet")
         self.items = Vocabulary.open(folder / "items.parquet")
@@ -60,7 +60,7 @@ class Recommender:
         cls,
         run: str | Path,
         live: LiveStore | str | Path | None = None,
-        clock: Callable[[], int] | None = None,
+        clock: Clock | None = None,
     ) -> Recommender:
         """Open a run folder and check all of it; answers are searched in its index, if it has one.
 

@@ -18,7 +18,6 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64, Shaped
 
 from antiphon.artifacts import Stage, open_stage
-from antiphon.attention import attention_weights
 from antiphon.config import Config
 from antiphon.corpus import Corpus
 from antiphon.errors import ArtifactError
@@ -159,8 +158,13 @@ class TrainedModel:
     def attention(
         self, queries: Queries, history: History, corpus: Corpus | None = None
     ) -> Float32[np.ndarray, "queries length"]:
-        """How much of the query tower's attention each past event has; see `attention`."""
+        """How much of the query tower's attention each past event has, averaged over its heads.
+
+        What they lack to 1 is the weight of "nothing".
+        """
         count = len(queries)
+        if not self.tower.heads:
+            return np.zeros(history.item_number.shape, np.float32)
         given = (
             (corpus or self.corpus).rows_of(history.item_number)[..., : self.tower.width],
             history.age_bucket,
@@ -172,7 +176,11 @@ class TrainedModel:
 
     @cached_property
     def _attention_function(self) -> Any:
-        return jax.jit(lambda *inputs: attention_weights(self.tower, *inputs))
+        def averaged(history: Any, age: Any, happened: Any, context: Any) -> Any:
+            asked = self.tower.context(context, shape=(len(history), 1))
+            return self.tower.attention(asked, history, age, happened).mean(axis=(1, 2))
+
+        return jax.jit(averaged)
 
     def own_scores(
         self,

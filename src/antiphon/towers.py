@@ -35,7 +35,6 @@ from antiphon.sections import ModelSection
 
 __all__ = [
     "HARMONICS",
-    "HEADS",
     "CandidateTower",
     "ContextEncoder",
     "FeatureEncoder",
@@ -240,7 +239,8 @@ class QueryTower(keras.layers.Layer):
         """
         queries, _, width = history.shape
         asked = self.context(context, shape=(queries, contexts))
-        brought = self._attend(asked, history, history_age, history_context)
+        weights = self.attention(asked, history, history_age, history_context)
+        brought = jnp.einsum("qthl,qlw->qthw", weights, history)
         parts = jnp.concatenate(
             [brought, jnp.broadcast_to(user[:, None, None, :], (queries, contexts, 1, width))],
             axis=2,
@@ -254,16 +254,24 @@ class QueryTower(keras.layers.Layer):
         vector = _unit(summed + self.output_layer(hidden))
         return jnp.concatenate([vector * jnp.exp(self.log_scale.value), self.trend(asked)], axis=-1)
 
-    def _attend(
+    def attention(
         self,
         asked: Float32[Array, "q t c"],
         history: Float32[Array, "q l w"],
         age: Int32[Array, "q l"],
         happened: Mapping[str, Shaped[Array, "q l ..."]],
-    ) -> Float32[Array, "q t heads w"]:
+    ) -> Float32[Array, "q t heads l"]:
+        """The weights of past events; what they lack to 1 is that of "nothing".
+
+        Args:
+            asked: the encoded contexts of the requests.
+            history: as of `call`.
+            age: as of `call`.
+            happened: the context of each past event.
+        """
         queries, length, width = history.shape
         if not self.heads:
-            return jnp.zeros((queries, asked.shape[1], 0, width), jnp.float32)
+            return jnp.zeros((queries, asked.shape[1], 0, length), jnp.float32)
         happened_in = self.context(happened, shape=(queries, length))
         aged = jax.nn.one_hot(age, AGE_BUCKETS, dtype=jnp.float32)
         keys = (history, happened_in, aged)
@@ -275,7 +283,7 @@ class QueryTower(keras.layers.Layer):
         logits = jnp.where((age >= 0)[:, None, None, :], logits, -jnp.inf)
         nothing = self.nothing(asked)[..., None]
         weights = jax.nn.softmax(jnp.concatenate([logits, nothing], axis=-1), axis=-1)
-        return jnp.einsum("qthl,qlw->qthw", weights[..., :-1], history)
+        return weights[..., :-1]
 
 
 def _dense(name: str, inputs: int, units: int, **options: object) -> keras.layers.Dense:

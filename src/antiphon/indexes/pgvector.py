@@ -6,16 +6,15 @@ out with equal lengths, so the nearest are those of the greatest inner product.
 
 from __future__ import annotations
 
-import contextlib
 import struct
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float32, Int32
 
 from antiphon.errors import BackendError
-from antiphon.indexes.databases import Rows, missing_client, refused
+from antiphon.indexes.databases import Rows, missing_client
+from antiphon.postgres import Connections
 
 try:
     import psycopg
@@ -45,11 +44,9 @@ class PgVector:
     widest = WIDEST
 
     def __init__(self, url: str, table: str, width: int) -> None:
-        self._url = url
+        self._connections = Connections(url)
         self._table = table
         self._width = width
-        self._idle: list[psycopg.Connection] = []
-        weakref.finalize(self, _close, self._idle)
         self._select = sql.SQL(
             "SELECT item_number FROM {} ORDER BY embedding <-> %s::vector LIMIT %s"
         ).format(sql.Identifier(table))
@@ -59,7 +56,7 @@ class PgVector:
     ) -> Int32[np.ndarray, "queries width"]:
         """The best that a search of some width meets; see `graph.Neighbours`."""
         found = np.zeros((len(laid), width), np.int32)
-        with self._connection() as connection, connection.transaction():
+        with self._connections.one() as connection, connection.transaction():
             searched = min(width, WIDEST_SEARCH)
             going_on = "strict_order" if width > WIDEST_SEARCH else "off"
             connection.execute(
@@ -91,7 +88,7 @@ class PgVector:
             "new": sql.Identifier(f"{self._table}_new"),
             "made_of": sql.Literal(made_of),
         }
-        with self._connection() as connection, connection.transaction():
+        with self._connections.one() as connection, connection.transaction():
 
             def execute(text: str, **more: int) -> None:
                 values = {name: sql.Literal(value) for name, value in more.items()}
@@ -117,7 +114,7 @@ class PgVector:
             execute("COMMENT ON TABLE {new} IS {made_of}")
             execute("DROP TABLE IF EXISTS {table}")
             execute("ALTER TABLE {new} RENAME TO {table}")
-        with self._connection() as connection:
+        with self._connections.one() as connection:
             connection.execute(sql.SQL("ANALYZE {table}").format(**names))
 
     def check(self, items: int, made_of: str) -> None:
@@ -126,7 +123,7 @@ class PgVector:
         Raises:
             BackendError: so it is, or the database can't be reached.
         """
-        with self._connection() as connection:
+        with self._connections.one() as connection:
             found = connection.execute(
                 "SELECT obj_description(to_regclass(%s))", [f'"{self._table}"']
             ).fetchone()
@@ -148,7 +145,7 @@ class PgVector:
         Raises:
             BackendError: the database refuses.
         """
-        with self._connection() as connection:
+        with self._connections.one() as connection:
             name = sql.Identifier(self._table)
             connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
 
@@ -177,28 +174,6 @@ class PgVector:
                 progress(number)
             copy.write(END)
         return number
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[psycopg.Connection]:
-        """One that nobody else has; it is kept for the next, unless it broke."""
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = None
-        try:
-            if connection is None:
-                connection = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
-            yield connection
-        except psycopg.Error as error:
-            raise refused(self._url, error) from error
-        finally:
-            if connection is not None and not connection.closed:
-                self._idle.append(connection)
-
-
-def _close(connections: list[psycopg.Connection]) -> None:
-    for connection in connections:
-        connection.close()
 
 
 def _text(vector: Float32[np.ndarray, " width"]) -> str:

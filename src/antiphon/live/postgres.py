@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import weakref
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from antiphon.errors import BackendError, ConfigError
 from antiphon.live.protocol import AddedItem, LiveEvent, LiveEvents, Shelved, key_of
-
-try:
-    import psycopg
-except ImportError:
-    raise ConfigError(
-        "keeping live plays in PostgreSQL needs the extra 'pgvector'",
-        hint='pip install "antiphon[pgvector]"',
-    ) from None
+from antiphon.postgres import Connection, Connections
 
 __all__ = ["PostgresStore"]
 
@@ -27,8 +16,7 @@ SELECT pg_advisory_xact_lock(hashtext('antiphon_live'));
 CREATE SEQUENCE IF NOT EXISTS antiphon_call;
 CREATE TABLE IF NOT EXISTS antiphon_event (
     key text PRIMARY KEY, user_id text NOT NULL, item_id text NOT NULL,
-    timestamp_s bigint NOT NULL, context text NOT NULL, is_target boolean NOT NULL,
-    call bigint NOT NULL, place integer NOT NULL
+    timestamp_s bigint NOT NULL, context text NOT NULL, call bigint NOT NULL, place integer NOT NULL
 );
 CREATE INDEX IF NOT EXISTS antiphon_event_of_user
     ON antiphon_event (user_id, timestamp_s, call, place);
@@ -57,15 +45,13 @@ class PostgresStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._idle: list[psycopg.Connection] = []
-        weakref.finalize(self, _close, self._idle)
-        with self._connection() as connection, connection.transaction():
+        self._connections = Connections(url)
+        with self._connections.one() as connection, connection.transaction():
             connection.execute(TABLES)
 
     def append(self, events: Sequence[LiveEvent]) -> int:
         """Keep events; see `LiveStore.append`."""
-        columns: list[list[object]] = [[], [], [], [], [], [], []]
+        columns: list[list[object]] = [[], [], [], [], [], []]
         told = {key_of(event): (place, event) for place, event in reversed([*enumerate(events)])}
         # in one order, so that two processes with the same events don't wait for each other
         for key, (place, event) in sorted(told.items()):
@@ -75,45 +61,35 @@ class PostgresStore:
                 str(event.item_id),
                 event.timestamp_s,
                 json.dumps(dict(event.context)),
-                event.is_target,
                 place,
             )
             for column, value in zip(columns, row, strict=True):
                 column.append(value)
-        with self._connection() as connection:
+        with self._connections.one() as connection:
             done = connection.execute(
                 "INSERT INTO antiphon_event "
-                "(key, user_id, item_id, timestamp_s, context, is_target, place, call) "
+                "(key, user_id, item_id, timestamp_s, context, place, call) "
                 "SELECT told.*, (SELECT nextval('antiphon_call')) "
                 "FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], "
-                "%s::boolean[], %s::integer[]) AS told ON CONFLICT (key) DO NOTHING",
+                "%s::integer[]) AS told ON CONFLICT (key) DO NOTHING",
                 columns,
             )
             return done.rowcount
 
     def of(self, user_ids: Sequence[str], since_s: int) -> LiveEvents:
         """Events of users; see `LiveStore.of`."""
-        place = {user: row for row, user in enumerate(user_ids)}
-        with self._connection() as connection:
+        with self._connections.one() as connection:
             found = connection.execute(
                 "SELECT user_id, item_id, timestamp_s, context FROM antiphon_event "
                 "WHERE user_id = ANY(%s) AND timestamp_s >= %s "
                 "ORDER BY user_id, timestamp_s, call, place",
                 [list(user_ids), since_s],
             ).fetchall()
-        owner = np.array([place[user] for user, *_ in found], np.int64)
-        order = np.argsort(owner, kind="stable")
-        found = [found[row] for row in order.tolist()]
-        return LiveEvents(
-            owner=owner[order],
-            item_id=[item for _, item, _, _ in found],
-            timestamp_s=np.array([time_s for _, _, time_s, _ in found], np.int64),
-            context=[context for *_, context in found],
-        )
+        return LiveEvents.of(user_ids, found)
 
     def counts(self) -> dict[str, int]:
         """How many there are; see `LiveStore.counts`."""
-        with self._connection() as connection:
+        with self._connections.one() as connection:
             row = connection.execute(
                 "SELECT (SELECT count(*) FROM antiphon_event), "
                 "(SELECT count(DISTINCT user_id) FROM antiphon_event), "
@@ -148,63 +124,32 @@ class PostgresStore:
 
     def version(self) -> int:
         """Of the items; see `LiveStore.version`."""
-        with self._connection() as connection:
+        with self._connections.one() as connection:
             return _number(connection)
 
     def shelved(self) -> Shelved:
         """All items; see `LiveStore.shelved`."""
-        with self._connection() as connection, connection.transaction():
+        with self._connections.one() as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             number = _number(connection)
             items = connection.execute(
                 'SELECT id, features, title FROM antiphon_item ORDER BY "row"'
             ).fetchall()
             ids = connection.execute("SELECT id FROM antiphon_withdrawn ORDER BY id").fetchall()
-        return Shelved(
-            number,
-            tuple(AddedItem(id_, json.loads(features), title) for id_, features, title in items),
-            tuple(id_ for (id_,) in ids),
-        )
+        return Shelved.of(number, items, ids)
 
     def close(self) -> None:
         """Close all connections that aren't in use."""
-        _close(self._idle)
-        self._idle.clear()
+        self._connections.close()
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[psycopg.Connection]:
+    def _changing(self) -> Iterator[Connection]:
         """A transaction that changes the items, one at a time."""
-        with self._connection() as connection, connection.transaction():
+        with self._connections.one() as connection, connection.transaction():
             connection.execute("UPDATE antiphon_version SET number = number + 1")
             yield connection
 
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[psycopg.Connection]:
-        """One that nobody else has; it is kept for the next, unless it broke."""
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = None
-        try:
-            if connection is None:
-                connection = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
-            yield connection
-        except psycopg.Error as error:
-            raise BackendError(
-                f"the store of live plays refuses: {str(error).strip().splitlines()[0]}",
-                received=self._url,
-                hint="is the database running, and may this user create tables there?",
-            ) from error
-        finally:
-            if connection is not None and not connection.closed:
-                self._idle.append(connection)
 
-
-def _number(connection: psycopg.Connection) -> int:
+def _number(connection: Connection) -> int:
     (number,) = connection.execute("SELECT number FROM antiphon_version").fetchone() or (0,)
     return int(number)
-
-
-def _close(connections: list[psycopg.Connection]) -> None:
-    for connection in connections:
-        connection.close()

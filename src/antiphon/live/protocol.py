@@ -26,18 +26,16 @@ class LiveEvent:
     Attributes:
         user_id: whether the log knows them or not.
         item_id: kept even where nothing is known of it; see `Recommender.append`.
-        timestamp_s: on the log's clock.
+        timestamp_s: on the log's clock; by default the user's present, which a store must be told.
         context: values by feature name, as requests state them.
-        is_target: as in the log, what evaluation would ask for.
         key: tells this event from all others; of two with one key the second is a duplicate. By
             default made of user, item and time.
     """
 
     user_id: int | str
     item_id: int | str
-    timestamp_s: int
+    timestamp_s: int | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
-    is_target: bool = True
     key: str | None = None
 
 
@@ -56,6 +54,18 @@ class LiveEvents:
     item_id: Sequence[str]
     timestamp_s: Int64[np.ndarray, " events"]
     context: Sequence[str]
+
+    @classmethod
+    def of(cls, user_ids: Sequence[str], rows: Sequence[tuple[str, str, int, str]]) -> LiveEvents:
+        """Of rows of user, item, time and context: those of a user together, sorted by time."""
+        place = {user: number for number, user in enumerate(user_ids)}
+        rows = sorted(rows, key=lambda row: place[row[0]])
+        return cls(
+            owner=np.array([place[user] for user, *_ in rows], np.int64),
+            item_id=[item for _, item, _, _ in rows],
+            timestamp_s=np.array([time_s for _, _, time_s, _ in rows], np.int64),
+            context=[context for *_, context in rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,20 @@ class Shelved:
     version: int
     items: tuple[AddedItem, ...]
     withdrawn: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        version: int,
+        items: Sequence[tuple[str, str, str | None]],
+        withdrawn: Sequence[tuple[str]],
+    ) -> Shelved:
+        """Of rows of id, features as JSON and title; and of ids."""
+        return cls(
+            int(version),
+            tuple(AddedItem(id_, json.loads(features), title) for id_, features, title in items),
+            tuple(id_ for (id_,) in withdrawn),
+        )
 
 
 @runtime_checkable

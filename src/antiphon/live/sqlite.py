@@ -13,8 +13,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from antiphon.errors import BackendError
 from antiphon.live.protocol import AddedItem, LiveEvent, LiveEvents, Shelved, key_of
 
@@ -28,7 +26,7 @@ AT_ONCE = 500
 TABLES = """
 CREATE TABLE IF NOT EXISTS event (
     row INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, user TEXT NOT NULL, item TEXT NOT NULL,
-    timestamp_s INTEGER NOT NULL, context TEXT NOT NULL, is_target INTEGER NOT NULL
+    timestamp_s INTEGER NOT NULL, context TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS event_of_user ON event (user, timestamp_s, row);
 CREATE TABLE IF NOT EXISTS item (
@@ -67,22 +65,20 @@ class SqliteStore:
                 str(event.item_id),
                 event.timestamp_s,
                 json.dumps(dict(event.context)),
-                event.is_target,
             )
             for event in events
         ]
         with self._writing() as connection:
             before = connection.total_changes
             connection.executemany(
-                "INSERT OR IGNORE INTO event (key, user, item, timestamp_s, context, is_target) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO event (key, user, item, timestamp_s, context) "
+                "VALUES (?, ?, ?, ?, ?)",
                 rows,
             )
             return connection.total_changes - before
 
     def of(self, user_ids: Sequence[str], since_s: int) -> LiveEvents:
         """Events of users; see `LiveStore.of`."""
-        place = {user: row for row, user in enumerate(user_ids)}
         found: list[tuple[str, str, int, str]] = []
         with self._reading() as connection:
             for start in range(0, len(user_ids), AT_ONCE):
@@ -93,15 +89,7 @@ class SqliteStore:
                     "AND timestamp_s >= ? ORDER BY user, timestamp_s, row",
                     [*some, since_s],
                 )
-        owner = np.array([place[user] for user, *_ in found], np.int64)
-        order = np.argsort(owner, kind="stable")
-        found = [found[row] for row in order.tolist()]
-        return LiveEvents(
-            owner=owner[order],
-            item_id=[item for _, item, _, _ in found],
-            timestamp_s=np.array([time_s for _, _, time_s, _ in found], np.int64),
-            context=[context for *_, context in found],
-        )
+        return LiveEvents.of(user_ids, found)
 
     def counts(self) -> dict[str, int]:
         """How many there are; see `LiveStore.counts`."""
@@ -153,11 +141,7 @@ class SqliteStore:
                 ids = connection.execute("SELECT id FROM withdrawn ORDER BY id").fetchall()
             finally:
                 connection.execute("COMMIT")
-        return Shelved(
-            int(number),
-            tuple(AddedItem(id_, json.loads(features), title) for id_, features, title in items),
-            tuple(id_ for (id_,) in ids),
-        )
+        return Shelved.of(number, items, ids)
 
     def close(self) -> None:
         """Close the file; no other thread may be using it."""

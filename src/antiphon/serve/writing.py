@@ -7,7 +7,6 @@ from fastapi.responses import Response
 from pydantic import Field, create_model
 
 from antiphon.live import AddedItem, LiveEvent
-from antiphon.recommend import Recommender
 from antiphon.schema import FittedCategorical, FittedFeature
 from antiphon.serve.asked import AskedModel, Asks, Id, Moment, Text, said, stated_type
 from antiphon.serve.desks import Desks
@@ -37,9 +36,7 @@ def writing_routes(loaded: LoadedRun, desks: Desks, models: Asks, limits: Limits
     )
     async def events(told: Annotated[events_model, Body()]) -> Response:  # type: ignore[valid-type]
         """Plays that happened just now: the next answer knows them. All are kept, or none."""
-        appended = await desks.writes.ask_one(
-            lambda: recommender.append(_events(told, recommender))
-        )
+        appended = await desks.writes.ask_one(lambda: recommender.append(_events(told)))
         return json_response(vars(appended))
 
     @router.post(
@@ -147,29 +144,8 @@ def _of_item(feature: FittedFeature) -> Any:
     return stated_type(feature)
 
 
-def _events(told: Any, recommender: Recommender) -> list[LiveEvent]:
-    """The events, at the present where they don't say when."""
+def _events(told: Any) -> list[LiveEvent]:
     return [
-        LiveEvent(
-            one.user,
-            one.item,
-            _present(one.user, recommender) if one.timestamp_s is None else one.timestamp_s,
-            said(one.context),
-            key=one.key,
-        )
+        LiveEvent(one.user, one.item, one.timestamp_s, said(one.context), key=one.key)
         for one in told.events
     ]
-
-
-def _present(user: int | str, recommender: Recommender) -> int:
-    """The present of a user, as `Recommender` has it."""
-    schema = recommender.schema
-    now_s = schema.held_out_start_s
-    if recommender.clock is not None:
-        now_s = max(now_s, recommender.clock())
-    if recommender.live is not None:
-        spelling = recommender.users.spelling(user)
-        times = recommender.live.of([spelling], schema.train_end_s).timestamp_s
-        if len(times):
-            now_s = max(now_s, int(times.max()) + 1)
-    return now_s
