@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,33 +133,37 @@ def test_killed_at_twenty_moments_it_ends_with_the_same_bits(tmp_path: Path) -> 
     chance = random.Random(0)
     writing = "checkpoints/.step-*.new-*/tables/*"
     plan = [
-        *(_after("prepare", chance.uniform(0, 0.25)) for _ in range(3)),
-        *(_after("train loss", chance.uniform(0, 0.3)) for _ in range(4)),
-        *(_while_there("train loss", run, writing, chance.uniform(0, 0.01)) for _ in range(4)),
-        *(_after("train loss", chance.uniform(0, 0.3)) for _ in range(2)),
+        *(("prepared", _after("prepare", chance.uniform(0, 0.25))) for _ in range(3)),
+        *(("model", _after("train loss", chance.uniform(0, 0.3))) for _ in range(6)),
+        *(
+            ("model", _while_there("train loss", run, writing, chance.uniform(0, 0.01)))
+            for _ in range(4)
+        ),
         # what is written when training ends
-        *(_while_there("train loss", run, ".model.new-*/tables/*", t) for t in (0.0, 0.02)),
-        *(_after("evaluate", chance.uniform(0, 0.8)) for _ in range(3)),
-        *(_after("index", chance.uniform(0, 0.2)) for _ in range(2)),
+        *(
+            ("model", _while_there("train loss", run, ".model.new-*/tables/*", seconds))
+            for seconds in (0.0, 0.02)
+        ),
+        *(("evaluation", _after("evaluate", chance.uniform(0, 0.8))) for _ in range(3)),
+        *(("index", _after("index", chance.uniform(0, 0.2))) for _ in range(2)),
     ]
     assert len(plan) == 20
     chains = Chains(config, tmp_path / "compiled")
+    resumed = 0
     try:
         assert not chains.run(once.parent)
-        killed = 0
-        for kill_when in plan:
-            killed += chains.run(tmp_path, kill_when)
+        for stage, kill_when in plan:
+            # where the kill before came too late for its stage, the next one needs it done again
+            shutil.rmtree(run / stage, ignore_errors=True)
+            resumed += len(list(run.glob("checkpoints/step-*"))) > 0
+            assert chains.run(tmp_path, kill_when)
             for name in STAGES:
                 if (run / name).exists():
                     open_stage(run / name)
         assert not chains.run(tmp_path)
     finally:
         chains.close()
-    # how many come in time depends on how busy the machine is
-    assert killed >= 12, "kills came too late to mean anything"
-    training = json.loads((run / "model/training.json").read_text())
-    resumed = [note for note in training["notes"] if note.startswith("went on from step")]
-    assert len(resumed) >= 2, training["notes"]
+    assert resumed >= 2, "kills left no checkpoint to go on from"
 
     undisturbed = _bytes_of(once / "model")
     assert {"tables/item.npy", "tables/item.accumulator.npy", "dense.npz"} < set(undisturbed)
