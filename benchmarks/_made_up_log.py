@@ -61,7 +61,7 @@ def write_log(size: Size, folder: Path, seed: int = 0) -> None:
     np.save(folder / "events/item_number.npy", items)
     np.save(folder / "events/timestamp_s.npy", times_s.astype(np.int64))
     np.save(folder / "events/is_target.npy", np.ones(events, bool))
-    codes = rng.integers(1, CONTEXT.cardinality + 1, events, dtype=np.int32)
+    codes = rng.integers(1, CONTEXT.cardinality + 1, events, dtype=CONTEXT.dtype)
     np.save(folder / f"events/context/{CONTEXT.name}.npy", codes)
     np.save(folder / "counts.npy", np.bincount(items, minlength=size.items + 1))
     (folder / "size.json").write_text(json.dumps(vars(size)), encoding="utf-8")

@@ -10,26 +10,33 @@ import keras
 
 from antiphon.checkpoints import Checkpoints
 from antiphon.errors import StoppedError
+from antiphon.model import TwoTower
 from antiphon.watch import Watch
 
 __all__ = ["AfterStep"]
 
 
-class AfterStep(keras.callbacks.Callback):
+class AfterStep(keras.callbacks.CallbackList):
     """Tells the watch of each step; writes a checkpoint where one is due, or a stop is asked for.
 
-    Keras calls it in the training thread, step by step in order, since it isn't `async_safe`.
+    In place of Keras's own list, which waits for the losses of each step before the next one may
+    be started, or else calls back from threads, in any order.
 
     Args:
-        watch: reads the losses.
+        model: that is trained.
+        watch: reads the losses, a step late.
         checkpoints: where to write; without, a stop can't be met.
         stop: set when training should end.
     """
 
     def __init__(
-        self, watch: Watch, checkpoints: Checkpoints | None, stop: threading.Event
+        self,
+        model: TwoTower,
+        watch: Watch,
+        checkpoints: Checkpoints | None,
+        stop: threading.Event,
     ) -> None:
-        super().__init__()
+        super().__init__(model=model, add_history=True)
         self.watch = watch
         self.checkpoints = checkpoints
         self.stop = stop
@@ -38,6 +45,7 @@ class AfterStep(keras.callbacks.Callback):
         """Raises what the watch raises, and StoppedError once the checkpoint asked for is whole."""
         self.watch.after_step(logs)
         if self.checkpoints and (self.stop.is_set() or self.checkpoints.due()):
+            self.watch.catch_up()
             self.model.jax_state_sync()
             self.checkpoints.write(self.model, self.watch.training)
             if self.stop.is_set():

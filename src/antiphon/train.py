@@ -157,8 +157,9 @@ def train_model(
                     steps_per_epoch=training.steps - training.done,
                     shuffle=False,
                     verbose=0,
-                    callbacks=[AfterStep(watch, checkpoints, stop)],
+                    callbacks=AfterStep(model, watch, checkpoints, stop),
                 )
+            watch.catch_up()
     training.examples = training.steps * config.train.global_batch_size
     return model, catalogue, training
 

@@ -55,7 +55,10 @@ class Training:
 
 
 class Watch:
-    """Keeps the losses, measures waits, reports progress, and stops a run that goes nowhere."""
+    """Keeps the losses, measures waits, reports progress, and stops a run that goes nowhere.
+
+    Losses are read a step late: the next step needn't wait until they are computed.
+    """
 
     def __init__(self, training: Training, chance_steps: int, progress: Progress | None) -> None:
         self.training = training
@@ -64,6 +67,7 @@ class Watch:
         self.every = max(1, min(50, training.steps // 20))
         self._compiling = True
         self._waited_s = 0.0
+        self._unread: Losses | None = None
         self.go_on()
 
     def go_on(self) -> None:
@@ -81,16 +85,17 @@ class Watch:
             yield (batch,)
 
     def after_step(self, losses: Losses) -> None:
-        """Count the time of a step, and take its `loss` and `chance`.
+        """Count the time of a step that was started; read the losses of the one before.
 
-        The first step of a process is compiled while it is awaited: that is kept apart.
+        The first step of a process is compiled before it is started: that is kept apart.
 
         Raises:
             NonFiniteError: a loss isn't finite.
             NotLearningError: `chance_steps` are done and the loss is at chance.
         """
+        self.catch_up()
+        self._unread = losses
         training = self.training
-        read = float(losses["loss"]), float(losses["chance"])
         took_s, waited_s = time.perf_counter() - self._since_s, self._waited_s
         self._waited_s = 0.0
         self.go_on()
@@ -100,8 +105,14 @@ class Watch:
         self._compiling = False
         training.seconds += took_s
         training.input_seconds += waited_s
-        training.done += 1
-        self._read(training.done, read)
+
+    def catch_up(self) -> None:
+        """Wait for the losses of the last step and read them; raises as `after_step` does."""
+        losses, self._unread = self._unread, None
+        if losses is None:
+            return
+        self.training.done += 1
+        self._read(self.training.done, (float(losses["loss"]), float(losses["chance"])))
 
     def _read(self, step: int, losses: tuple[float, float]) -> None:
         if not math.isfinite(losses[0]):
