@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from antiphon.answering import Answering
 from antiphon.answers import Answer, Item
@@ -213,9 +215,13 @@ class Recommender:
 
     def sample_users(self, limit: int) -> list[int | str]:
         """Ids of the users with most events, at most `limit`."""
+        return self.users.ids(self._by_events[:limit])
+
+    @cached_property
+    def _by_events(self) -> Int64[np.ndarray, " users"]:
         counts = self.model.prepared.user_counts()
-        best = np.argsort(-counts, kind="stable")[:limit]
-        return self.users.ids(best[counts[best] > 0])
+        best = np.argsort(-counts, kind="stable")
+        return best[counts[best] > 0]
 
     def context_values(self) -> dict[str, tuple[str, ...] | None]:
         """The allowed values of each context feature; None where any number is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from antiphon.artifacts import fingerprint, open_stage
 from antiphon.errors import GateError, RequestError
 from antiphon.gates import read_evaluation, require_gates
 from antiphon.live import LiveStore
+from antiphon.moments import Clock
 from antiphon.recommend import Recommender
 from antiphon.request import Request
 from antiphon.retrieval import TrainedModel
@@ -21,8 +22,6 @@ from antiphon.serve.drift import Drift, reference_scores
 from antiphon.serve.lookups import Lookups
 
 __all__ = ["Alike", "LoadedRun", "identity"]
-
-Clock = Callable[[], int]
 
 MANIFESTS = ("prepared", "model", "evaluation", "index")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,17 +15,17 @@ class Lookups:
     """Searches a run's vocabularies."""
 
     def __init__(self, recommender: Recommender) -> None:
+        self._recommender = recommender
         self._users = recommender.users
         self._items = recommender.items
-        self._prepared = recommender.model.prepared
-        self.titles: pa.Array | None = self._prepared.titles()
+        self.titles: pa.Array | None = recommender.model.prepared.titles()
 
     def users(self, limit: int, query: str = "") -> list[int | str]:
         """Ids of users, those with most events first; of one user where the id is given."""
         if query:
             number = int(self._users.numbers([query])[0])
             return self._users.ids([number]) if number else []
-        return self._users.ids(self._by_events[:limit])
+        return self._recommender.sample_users(limit)
 
     def items(self, limit: int, query: str = "") -> list[tuple[int | str, str | None]]:
         """Ids and titles of items, the most played first.
@@ -53,9 +51,3 @@ class Lookups:
         if self.titles is None:
             return [(id_, None) for id_ in ids]
         return list(zip(ids, self.titles.take(pa.array(numbers - 1)).to_pylist(), strict=True))
-
-    @cached_property
-    def _by_events(self) -> np.ndarray:
-        counts = self._prepared.user_counts()
-        best = np.argsort(-counts, kind="stable")
-        return best[counts[best] > 0]
