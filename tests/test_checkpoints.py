@@ -285,7 +285,11 @@ def test_the_stage_removes_its_checkpoints_and_what_killed_ones_left(prepared, t
     (kept / ".step-0000000003.new-999999999").mkdir(parents=True)
     settings = config(train__checkpoint_seconds=1e-9)
     swept = []
-    train(settings, prepared, tmp_path / "model", lambda *_: swept.append(list(kept.glob(".*-999999999"))))
+
+    def note_leftovers(*_: object) -> None:
+        swept.append(list(kept.glob(".*-999999999")))
+
+    train(settings, prepared, tmp_path / "model", note_leftovers)
     assert swept
     assert not any(swept)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
