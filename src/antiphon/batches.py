@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, Shaped, UInt8
 
 from antiphon.catalogue import Catalogue
-from antiphon.history import History, gather_history
+from antiphon.history import History, history_before
 from antiphon.library import Library
 from antiphon.negatives import Negatives
 from antiphon.own_negatives import OwnNegatives, draw_own_negatives
@@ -137,9 +137,8 @@ class Batches:
         """What a step asks about, and which rows that touches."""
         rng = np.random.Generator(np.random.Philox(key=[self.train.seed, step]))
         now_s = self._present.moment_s(step)
-        users, asked_s, targets = self._sample(now_s, rng)
-        end = self.events.first_at(users, asked_s)
-        history = gather_history(self.events, users, asked_s, asked_s, self.model.history_length)
+        users, asked_s, end, targets = self._sample(now_s, rng)
+        history = history_before(self.events, users, end, asked_s, self.model.history_length)
         own = None
         if self._library:
             lengths = self.model.history_length, self.train.library_negatives
@@ -163,9 +162,10 @@ class Batches:
     ) -> tuple[
         Int64[np.ndarray, " queries"],
         Int64[np.ndarray, " queries"],
+        Int64[np.ndarray, " queries"],
         Int64[np.ndarray, "queries targets"],
     ]:
-        """Users, when each history ends, and the rows of the targets that follow.
+        """Users, when each history ends, the row it ends before, and rows of what follows.
 
         Most queries are asked at the moment, about any of the user's events in the window. The
         others are asked later, just before a run of successive events: there is more to learn
@@ -174,9 +174,8 @@ class Batches:
         """
         rows = self._present.sample_window(now_s, self.queries, rng)
         users = np.searchsorted(self.events.starts, rows, side="right") - 1
-        first = self.events.first_at(users, np.full(len(users), now_s, np.int64))
-        horizon_s = max(self.horizon_s, 1)
-        last = self.events.first_at(users, np.full(len(users), now_s + horizon_s, np.int64))
+        ends_s = np.array([now_s, now_s + max(self.horizon_s, 1)]).repeat(len(users))
+        first, last = np.split(self.events.first_at(np.tile(users, 2), ends_s), 2)
         number = self.train.targets_per_query
         span = (last - first)[:, None]
         # stratified, so that a window with enough events gives no event twice
@@ -186,8 +185,10 @@ class Batches:
         in_run = rng.random((self.queries, 1)) < self.train.run_share
         targets = first[:, None] + np.where(in_run, run, (place * span).astype(np.int64))
         later = (in_run & (begin + number <= span))[:, 0]
-        asked_s = np.where(later, self.events.timestamp_s[targets[:, 0]], now_s)
-        return np.asarray(users), asked_s, targets
+        asked_s, end = np.full(len(users), now_s), first.copy()
+        asked_s[later] = self.events.timestamp_s[targets[later, 0]]
+        end[later] = self.events.first_at(users[later], asked_s[later])
+        return np.asarray(users), asked_s, end, targets
 
     def _has_id(
         self, items: Int32[np.ndarray, " distinct"], rng: np.random.Generator

@@ -9,7 +9,7 @@ __all__ = ["Negatives"]
 
 UNPLAYED = 0.5
 """Plays that every item is taken to have on top of its own."""
-BLOCK = 8
+BLOCK = 4
 CHUNK_ITEMS = 1 << 20
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import sys
 import threading
@@ -22,6 +23,7 @@ def prefetch(make: Callable[[int], Batch], first_step: int, last_step: int) -> G
     stop = threading.Event()
 
     def work() -> None:
+        _give_way()
         try:
             for step in range(first_step, last_step):
                 _put(make(step))
@@ -52,3 +54,14 @@ def prefetch(make: Callable[[int], Batch], first_step: int, last_step: int) -> G
         stop.set()
         thread.join()
         sys.setswitchinterval(interval_s)
+
+
+def _give_way() -> None:
+    """Let this thread wait for a free core, where the system can be told so.
+
+    A device's product is shared between cores, and ends with the slowest: a thread that took one of
+    them for a millisecond would hold up all.
+    """
+    if hasattr(os, "sched_setscheduler"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_BATCH, os.sched_param(0))

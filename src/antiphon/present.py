@@ -8,6 +8,7 @@ several sweeps, each at moments of its own: in one alone, neighbouring batches w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
@@ -48,6 +49,8 @@ class Present:
         self.steps = steps
         self.timeline = Timeline(events)
         self._begin_s, self._end_s = (self.timeline.time_s(place) for place in (0, -1))
+        # a step's window is asked for when it is sampled, and again when it is gone to
+        self._places = lru_cache(maxsize=2)(self._find_places)
         self._sweeps = max(1, min(SWEEPS, steps // STEPS_OF_A_SWEEP))
         self._step = -1
         self._begin()
@@ -84,8 +87,8 @@ class Present:
         self, now_s: int, number: int, rng: np.random.Generator
     ) -> Int64[np.ndarray, " number"]:
         """Rows of events in the window after a moment: all alike, spread over its time."""
-        first = self.timeline.first_at(now_s)
-        span = self.timeline.first_at(now_s + self.horizon_s) - first
+        first, last = self._places(now_s)
+        span = last - first
         place = (np.arange(number) + rng.random(number)) / number
         return self.timeline.rows[first + (place * span).astype(np.int64)].astype(np.int64)
 
@@ -99,8 +102,7 @@ class Present:
         self._first = self._last = 0
 
     def _advance(self, now_s: int) -> None:
-        first = self.timeline.first_at(now_s)
-        last = self.timeline.first_at(now_s + self.horizon_s)
+        first, last = self._places(now_s)
         # numpy adds in place many times as fast where no type needs converting
         one = np.int32(1)
         np.add.at(self._window, self._items(self._last, last), one)
@@ -108,6 +110,10 @@ class Present:
         np.subtract.at(self._window, leaving, one)
         self.trend.add(leaving, self.timeline.times_s(slice(self._first, first)))
         self._first, self._last = first, last
+
+    def _find_places(self, now_s: int) -> tuple[int, int]:
+        """Where in the timeline the window after a moment begins and ends."""
+        return self.timeline.first_at(now_s), self.timeline.first_at(now_s + self.horizon_s)
 
     def _items(self, first: int, last: int) -> Int64[np.ndarray, " rows"]:
         return self.events.item_number[self.timeline.rows[first:last]].astype(np.int64)
