@@ -51,6 +51,8 @@ from antiphon.model import TwoTower
 from antiphon.model_files import save_candidates
 from antiphon.prefetch import prefetch
 from antiphon.prepared import Prepared
+from antiphon.query_vectors import QueryVectors
+from antiphon.repeat_scores import RepeatScores
 from antiphon.retrieval import TrainedModel
 from antiphon.schema import FittedCategorical
 from antiphon.sections import EvaluateSection
@@ -221,14 +223,16 @@ def _our_ranker(
         path = Path(folder) / "candidates.npy"
         save_candidates(model, catalogue, trend, now_s, path)
         candidates = np.load(path)
+    weights = {v.path: np.asarray(v.value) for v in model.trainable_variables}
+    context = prepared.schema.context
     return TrainedModel(
         prepared.stage,
         config,
         replace(prepared, events=window.known),
         candidates=candidates,
         users=np.array(model.tables["user"].table.value),
-        tower=model.query_tower,
-        repeat_term=model.repeat_term,
+        vectors=QueryVectors(context, weights),
+        repeats=RepeatScores(context, weights) if model.repeat_term else None,
     )
 
 

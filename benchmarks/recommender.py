@@ -29,7 +29,9 @@ from antiphon.indexes.faiss_files import open_scan, write_scan
 from antiphon.indexes.postings import write_postings
 from antiphon.live import AddedItem, LiveEvent, open_live
 from antiphon.prepared import Prepared
+from antiphon.query_vectors import QueryVectors
 from antiphon.recommend import Recommender
+from antiphon.repeat_scores import RepeatScores
 from antiphon.repeat_term import RepeatTerm
 from antiphon.request import Request
 from antiphon.retrieval import TrainedModel
@@ -113,15 +115,17 @@ def load(folder: Path, items: int) -> Recommender:
     np.save(folder / "model" / "candidates.npy", candidates)
     artists = np.random.default_rng(2).normal(0, 0.1, (ARTISTS + 1, width)).astype(np.float32)
     np.save(folder / "model" / "tables" / "item.artist.npy", artists)
-    np.savez(folder / "model" / "dense.npz")  # a tower of categorical features has nothing else
+    np.savez(folder / "model" / "dense.npz")  # artists are all that items have
     (folder / "index").mkdir()
     mapped = np.load(folder / "model" / "candidates.npy", mmap_mode="r")
     write_scan(folder / "index", mapped, queries)
     write_postings(prepared, folder / "index" / "values")
     stage = Stage(folder / "model", {})
     term = RepeatTerm(tower.context)
+    weights = {v.path: np.asarray(v.value) for part in (tower, term) for v in part.variables}
+    vectors, repeats = QueryVectors(CONTEXT, weights), RepeatScores(CONTEXT, weights)
     index = open_scan(folder / "index", mapped)
-    model = TrainedModel(stage, config, prepared, mapped, users, tower, term, index)
+    model = TrainedModel(stage, config, prepared, mapped, users, vectors, repeats, index)
     return Recommender(model, open_live(folder / "live.sqlite"))
 
 

@@ -90,24 +90,19 @@ def test_content_is_embedded_as_training_embeds_it(model, monkeypatch) -> None:
     """An item of the corpus is its own row and its content. With its row it has its embedding."""
     items = features_of(model)
     embedder = ItemEmbedder(model, Where(model.prepared, None))
-    monkeypatch.setattr("antiphon.added_items.LEAST_ROWS", len(items))
     numbers = model.prepared.item_ids().to_pylist()
     own = np.load(model.stage.path / "tables" / "item.npy")
     rows = np.array([own[numbers.index(item.id) + 1] for item in items])
-    function = embedder._function
-    calls = []
+    content_of = embedder._content
 
-    def with_rows(nothing: np.ndarray, *rest: object) -> np.ndarray:
-        calls.append(nothing)
-        padded = np.zeros_like(nothing)
-        padded[: len(rows)] = rows
-        return function(padded, *rest)
+    def with_rows(items: list[AddedItem]) -> object:
+        codes, values, content = content_of(items)
+        return codes, values, content + rows
 
-    monkeypatch.setitem(embedder.__dict__, "_function", with_rows)
+    monkeypatch.setattr(embedder, "_content", with_rows)
     found = np.array([one.embedding for one in embedder.embed(items)])
-    assert not calls[0].any(), "a new item's own row is nothing"
     places = [numbers.index(item.id) + 1 for item in items]
-    width = model.tower.width
+    width = model.vectors.width
     np.testing.assert_allclose(
         found[:, :width], model.candidates[places][:, :width], rtol=1e-4, atol=1e-5
     )

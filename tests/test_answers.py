@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,12 +19,16 @@ from antiphon.errors import RequestError
 from antiphon.library import Library
 from antiphon.queries import Queries
 from antiphon.recommend import Recommender
+from antiphon.repeat_term import RepeatTerm
 from antiphon.request import MODES, Request
+from antiphon.retrieval import TrainedModel
+from antiphon.towers import ContextEncoder
 from chain import FIRST_ITEM, FIRST_USER, ITEMS, USERS
 from searched_run import MAKERS, trained_model
 
 NEAR = 2e-5
 _libraries: dict[int, Library] = {}
+_terms: dict[int, RepeatTerm] = {}
 
 
 def makers(item_id: int) -> set[str]:
@@ -41,6 +47,17 @@ def recommender(tmp_path_factory) -> Recommender:
     shutil.copytree(model.stage.path.parent, run)
     pipeline.index(run)
     return Recommender.load(run)
+
+
+def repeat_term(model: TrainedModel) -> RepeatTerm:
+    """As it was trained, in Keras."""
+    if id(model) not in _terms:
+        term = RepeatTerm(ContextEncoder(model.prepared.schema.context))
+        with np.load(model.stage.path / "dense.npz") as weights:
+            for variable in term.variables:
+                variable.assign(weights[variable.path])
+        _terms[id(model)] = term
+    return _terms[id(model)]
 
 
 def reference_scores(recommender: Recommender, request: Request) -> tuple[dict[int, float], set]:
@@ -65,8 +82,9 @@ def reference_scores(recommender: Recommender, request: Request) -> tuple[dict[i
         library = _libraries.setdefault(id(model), Library.of(events))
         padded = np.resize(last, ITEMS)  # one shape, compiled once
         plays = library.plays(padded, np.ones(ITEMS, bool), np.full(ITEMS, now_s))
-        asked = model.tower.context({"mood": np.full((1, 1), mood, np.int32)}, shape=(1, 1))
-        term = model.repeat_term(asked, plays.in_shape((1, ITEMS)))
+        trained = repeat_term(model)
+        asked = trained.context({"mood": np.full((1, 1), mood, np.int32)}, shape=(1, 1))
+        term = trained(asked, plays.in_shape((1, ITEMS)))
         scores[events.item_number[last]] += np.asarray(term)[0, 0, : len(last)]
     ids = shelf.ids(np.arange(1, len(scores), dtype=np.int32))
     heard = set(shelf.ids(items.astype(np.int32)))
@@ -289,7 +307,7 @@ def test_without_a_past_there_is_none_to_tell_of(recommender) -> None:
 
 
 def test_similar_items_are_those_of_nearest_direction(recommender) -> None:
-    width = recommender.model.tower.width
+    width = recommender.model.vectors.width
     vectors = np.asarray(recommender.model.candidates, np.float64)[1:, :width]
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = unit @ unit[5]
@@ -319,8 +337,17 @@ def test_a_moment_may_be_given(recommender) -> None:
     assert recommender.recommend(FIRST_USER).time_s == recommender.schema.held_out_start_s
 
 
-def test_warming_up_compiles_what_batches_need(recommender) -> None:
-    recommender.warm_up(4)
-    compiled = recommender.model._tower_function._cache_size()
-    recommender.answer([Request(FIRST_USER + n, {"mood": "1"}) for n in range(3)])
-    assert recommender.model._tower_function._cache_size() == compiled
+def test_answering_needs_neither_keras_nor_jax(recommender) -> None:
+    """They take longer to be imported than everything else takes to be ready."""
+    program = """
+import sys
+import antiphon.serve.server
+from antiphon.recommend import Recommender, Request
+recommender = Recommender.load(sys.argv[1])
+recommender.warm_up(4)
+assert recommender.answer([Request(why=True)])[0].items
+heavy = {"duckdb", "jax", "keras", "scipy", "sklearn"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    run = recommender.model.stage.path.parent
+    subprocess.run([sys.executable, "-c", program, str(run)], check=True, timeout=60)

@@ -12,7 +12,8 @@ from antiphon.context_report import context_report
 from antiphon.errors import EvaluationError, GateError
 from antiphon.evaluate import Evaluation, evaluate_rankers
 from antiphon.examples import examples
-from antiphon.gates import check_gates, require_gates
+from antiphon.gates import check_gates
+from antiphon.outcome import require_gates
 from antiphon.prepared import Prepared
 from antiphon.published import published
 from antiphon.sections import EvaluateSection, GatesSection

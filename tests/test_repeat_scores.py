@@ -1,18 +1,23 @@
-"""What is answered with is what was trained: the repeat term, and what users have had."""
+"""What is answered with is what was trained: query tower, repeat term, and what users have had."""
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
+import keras
 import numpy as np
 import pytest
 
+from antiphon.history import AGE_BUCKETS, History
 from antiphon.library import PLAYS, Library, Plays
 from antiphon.own_library import OwnScores, own_items, slices_of_events
 from antiphon.prepared import Events
 from antiphon.queries import Queries
+from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
 from antiphon.repeat_term import RepeatTerm
 from antiphon.schema import FittedCategorical, FittedCyclic, FittedNumeric, FittedVector
-from antiphon.towers import ContextEncoder
+from antiphon.towers import ContextEncoder, QueryTower
 
 FEATURES = (
     FittedCategorical(name="mood", cardinality=2, values=("0", "1")),
@@ -20,6 +25,11 @@ FEATURES = (
     FittedNumeric(name="age", mean=0, deviation=1),
     FittedVector(name="weather", size=3),
 )
+
+
+def weights_of(*layers: keras.layers.Layer) -> dict[str, np.ndarray]:
+    """As training saves them."""
+    return {v.path: np.asarray(v.value) for layer in layers for v in layer.variables}
 
 
 def contexts(rng: np.random.Generator, *shape: int) -> dict[str, np.ndarray]:
@@ -49,10 +59,45 @@ def test_the_term_is_that_of_training(features) -> None:
     asked = {n: v for n, v in contexts(rng, 5).items() if n in names}
     query = np.sort(rng.integers(0, 5, 50))
     plays = Plays(age_h, known, count, happened)
-    found = RepeatScores(term).of(asked, query, plays)
+    found = RepeatScores(features, weights_of(term)).of(asked, query, plays)
     encoded = term.context({n: v[query][:, None] for n, v in asked.items()}, shape=(50, 1))
     expected = np.asarray(term(encoded, plays.in_shape((50, 1))))[:, 0, 0]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("features", [FEATURES, FEATURES[:1], ()])
+@pytest.mark.parametrize("heads", [4, 0])
+def test_queries_are_embedded_as_in_training(features, heads) -> None:
+    rng = np.random.default_rng(1)
+    width, trends, length, queries = 8, 3, 6, 5
+    tower = QueryTower(features, width, trends, temperature=0.1, heads=heads)
+    for variable in tower.variables:
+        variable.assign(rng.normal(0, 0.5, variable.shape))
+    vectors = QueryVectors(features, weights_of(tower))
+    assert vectors.width == width
+    user = rng.normal(size=(queries, width)).astype(np.float32)
+    past = rng.normal(size=(queries, length, width)).astype(np.float32)
+    age = rng.integers(-1, AGE_BUCKETS, (queries, length)).astype(np.int32)
+    age[0] = -1  # somebody without a past
+    happened = {f.name: contexts(rng, queries, length)[f.name] for f in features}
+    asked = {f.name: contexts(rng, queries)[f.name] for f in features}
+    history = History(np.ones((queries, length), np.int32), age, happened)
+    one_each = {name: values[:, None] for name, values in asked.items()}
+    expected = np.asarray(tower(user, past, age, happened, one_each, contexts=1))[:, 0]
+    np.testing.assert_allclose(
+        vectors.of(user, past, history, asked), expected, rtol=1e-5, atol=1e-5
+    )
+    encoded = tower.context(one_each, shape=(queries, 1))
+    inputs = jax.tree.map(jnp.asarray, (past, age, happened))
+    weights = tower.attention(encoded, *inputs)
+    if heads:
+        expected = np.asarray(weights).mean(axis=(1, 2))
+        np.testing.assert_allclose(
+            vectors.attention(past, history, asked), expected, rtol=1e-5, atol=1e-6
+        )
+        assert (vectors.attention(past, history, asked)[age < 0] == 0).all()
+    else:
+        assert not vectors.attention(past, history, asked).any()
 
 
 def events_of(rng: np.random.Generator, users: int, count: int) -> Events:

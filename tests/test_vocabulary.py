@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.engine import Engine
-from antiphon.vocabulary import Vocabulary, number_items, number_users, write_parquet
+from antiphon.numbering import number_items, number_users, write_parquet
+from antiphon.vocabulary import Vocabulary
 
 
 def test_whole_numbers() -> None:

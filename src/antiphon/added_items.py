@@ -9,24 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import jax
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32, Shaped
 
 from antiphon.encode import encode, missing_vectors, spell
+from antiphon.encoders import KNOWN, Encoder, unit
 from antiphon.errors import ArtifactError, LogError, RequestError, did_you_mean
 from antiphon.indexes import Where
 from antiphon.live import AddedItem
 from antiphon.retrieval import TrainedModel
 from antiphon.schema import FittedCategorical, FittedFeature, FittedVector
-from antiphon.towers import CandidateTower
 
 __all__ = ["Embedded", "ItemEmbedder"]
-
-LEAST_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -86,27 +82,11 @@ class ItemEmbedder:
         """
         if not items:
             return []
-        count = len(items)
-        padding = max(LEAST_ROWS, 1 << (count - 1).bit_length()) - count
-        codes, values, value_rows, inputs = {}, {}, {}, {}
-        for feature in self._features:
-            name = feature.name
-            if isinstance(feature, FittedCategorical):
-                codes[name], values[name] = self._codes(feature, items)
-                known = np.zeros((count + padding, feature.max_values), np.int32)
-                for row, own in enumerate(codes[name]):
-                    known[row, : len(own)] = own[: feature.max_values]
-                used = known > 0
-                used[:, 0] |= ~used.any(axis=1)  # no value at all: the unknown one
-                places = np.arange(known.size, dtype=np.int32).reshape(known.shape)
-                inputs[name] = np.where(used, places, -1).astype(np.int32)
-                value_rows[name] = np.asarray(self._tables[name][known.ravel()])
-            else:
-                rows = [_encoded(feature, item) for item in items]
-                inputs[name] = np.concatenate([*rows, *[_missing(feature)] * padding])
-        nothing = np.zeros((count + padding, self._model.tower.width), np.float32)
-        vectors = np.asarray(self._function(nothing, value_rows, inputs))[:count]
-        trends = np.zeros((count, self._model.candidates.shape[1] - vectors.shape[1]), np.float32)
+        codes, values, content = self._content(items)
+        vectors = unit(content, KNOWN)
+        trends = np.zeros(
+            (len(items), self._model.candidates.shape[1] - vectors.shape[1]), np.float32
+        )
         embeddings = np.concatenate([vectors, trends], axis=1)
         return [
             Embedded(
@@ -114,8 +94,31 @@ class ItemEmbedder:
                 {name: of_items[row] for name, of_items in codes.items()},
                 {name: of_items[row] for name, of_items in values.items()},
             )
-            for row in range(count)
+            for row in range(len(items))
         ]
+
+    def _content(
+        self, items: Sequence[AddedItem]
+    ) -> tuple[
+        dict[str, list[tuple[int, ...]]],
+        dict[str, list[tuple[str, ...]]],
+        Float32[np.ndarray, "items width"],
+    ]:
+        """Codes and values as of `Embedded`, and what `towers.CandidateTower` adds to own rows."""
+        codes, values = {}, {}
+        content = np.zeros((len(items), self._model.vectors.width), np.float32)
+        for feature in self._features:
+            name = feature.name
+            if isinstance(feature, FittedCategorical):
+                codes[name], values[name] = self._codes(feature, items)
+                for row, own in enumerate(codes[name]):
+                    # no value at all: the unknown one
+                    known = np.array(own[: feature.max_values] or (0,))
+                    content[row] += self._tables[name][known].mean(axis=0)
+            else:
+                rows = np.concatenate([_encoded(feature, item) for item in items])
+                content += self._encoders[name].encoded(rows)
+        return codes, values, content
 
     def _codes(
         self, feature: FittedCategorical, items: Sequence[AddedItem]
@@ -141,15 +144,18 @@ class ItemEmbedder:
         }
 
     @cached_property
-    def _function(self) -> Any:
-        tower = CandidateTower(self._features, self._model.tower.width)
+    def _encoders(self) -> dict[str, Encoder]:
         path = self._model.stage.path / "dense.npz"
-        with np.load(path, allow_pickle=False) as weights:
-            for variable in tower.variables:
-                if variable.path not in weights:
-                    raise ArtifactError(f"{path} lacks the weight {variable.path}")
-                variable.assign(weights[variable.path])
-        return jax.jit(lambda own, value_rows, items: tower(own, value_rows, items))
+        with np.load(path, allow_pickle=False) as file:
+            weights = dict(file)
+        try:
+            return {
+                f.name: Encoder.of(f, weights)
+                for f in self._features
+                if not isinstance(f, FittedCategorical)
+            }
+        except KeyError as error:
+            raise ArtifactError(f"{path} lacks the weight {error.args[0]}") from None
 
 
 def _values(feature: FittedCategorical, item: AddedItem) -> list[str]:

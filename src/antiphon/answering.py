@@ -88,11 +88,9 @@ class Answering:
         return [one if isinstance(one, RequestError) else next(answers) for one in checked]
 
     def warm_up(self, max_batch: int, shelf: Shelf) -> None:
-        """Answer batches of every size that is compiled for."""
-        size = 1
-        while size < 2 * max_batch:
+        """Answer one request and a batch, each in its own way of searching."""
+        for size in {1, max_batch}:
             self.answer([Request(why=True)] * size, shelf)
-            size *= 2
 
     def _check(self, request: Request, shelf: Shelf) -> Checked:
         default = self._model.config.evaluate.exclude_heard
@@ -136,7 +134,7 @@ class Answering:
         embedded = model.embed(queries, history, shelf.corpus)
         had = own_items(pasts.events, owners)
         own = model.own_scores(queries, embedded, had, shelf.corpus)
-        repeats = model.repeat_term is not None
+        repeats = model.repeats is not None
         lists = lists_of(shelf, embedded, own, [one.wanted for one in checked], repeats=repeats)
         whys: dict[int, list[Why]] = {}
         asked = [row for row, one in enumerate(checked) if one.request.why]

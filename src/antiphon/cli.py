@@ -167,7 +167,7 @@ def _run(
     only_evaluation: bool = False,
 ) -> None:
     from antiphon import pipeline
-    from antiphon.gates import read_evaluation, require_gates
+    from antiphon.outcome import read_evaluation, require_gates
 
     with stage_progress() as tell:
         done = pipeline.run(config, runs, tell, until)

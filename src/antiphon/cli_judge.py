@@ -58,7 +58,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Set the evaluations of several runs side by side; the first is the reference."""
-    from antiphon.gates import read_evaluation
+    from antiphon.outcome import read_evaluation
     from antiphon.report import compare_runs
 
     table, document = compare_runs([(str(run), read_evaluation(run)) for run in runs])

@@ -16,15 +16,15 @@ from antiphon.bootstrap import difference, ratio
 from antiphon.errors import EvaluationError
 from antiphon.figures import ACCURACY, CURVE_KS, KS, number
 from antiphon.judge import GivenLists, Judge, Judged, Progress
+from antiphon.outcome import FORMAT_VERSION
 from antiphon.prepared import Prepared
 from antiphon.queries import Ranker
 from antiphon.schema import FittedCategorical
 from antiphon.sections import EvaluateSection
 from antiphon.windows import Window, held_out_window
 
-__all__ = ["FORMAT_VERSION", "NOT_BASELINES", "Evaluation", "compare", "evaluate_rankers"]
+__all__ = ["NOT_BASELINES", "Evaluation", "compare", "evaluate_rankers"]
 
-FORMAT_VERSION = 1
 NOT_BASELINES = ("oracle",)
 
 Json = dict[str, Any]

@@ -32,6 +32,14 @@ class History:
     age_bucket: Int32[np.ndarray, "queries length"]
     context: Mapping[str, Shaped[np.ndarray, "queries length ..."]]
 
+    def take(self, rows: Int64[np.ndarray, " rows"]) -> History:
+        """Those of some queries."""
+        return History(
+            self.item_number[rows],
+            self.age_bucket[rows],
+            {name: values[rows] for name, values in self.context.items()},
+        )
+
 
 def age_bucket(age_s: Int64[np.ndarray, "*shape"]) -> Int32[np.ndarray, "*shape"]:
     """Bucket 0 is under a minute; each further bucket is twice as long (31 is 2,000 years)."""

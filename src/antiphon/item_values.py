@@ -11,8 +11,8 @@ from jaxtyping import Int32, Int64
 from antiphon.encode import find_spelling
 from antiphon.engine import Engine, each_of, split_text, type_kind
 from antiphon.npy import NpyWriter
+from antiphon.numbering import write_parquet
 from antiphon.schema import CategoricalFeature, FittedCategorical
-from antiphon.vocabulary import write_parquet
 
 __all__ = ["write_categorical"]
 

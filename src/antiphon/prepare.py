@@ -23,10 +23,10 @@ from antiphon.event_arrays import WrittenEvents, write_events, write_training_ev
 from antiphon.events import Log, context_column, open_log
 from antiphon.files import find_files, hash_files
 from antiphon.item_features import open_item_tables, open_titles, write_item_feature
+from antiphon.numbering import number_items, number_users, write_parquet
 from antiphon.prepared import Prepared
 from antiphon.schema import Schema
 from antiphon.split import Split, boundaries, utc
-from antiphon.vocabulary import number_items, number_users, write_parquet
 
 __all__ = ["prepare", "prepare_inputs"]
 

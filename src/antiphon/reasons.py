@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64, Shaped
+from jaxtyping import Float32, Float64, Int32, Shaped
 
 from antiphon.answers import Past, Why
 from antiphon.history import History
@@ -61,7 +61,7 @@ def reasons_of(
         unknown: the context of which nothing is known.
     """
     some = np.array(rows, np.int64)
-    queries, history = batch.queries.take(some), _take(batch.history, some)
+    queries, history = batch.queries.take(some), batch.history.take(some)
     listed = [lists[row][0] for row in rows]
     numbers = np.concatenate(listed).astype(np.int32)
     place = np.repeat(np.arange(len(some)), [len(part) for part in listed])
@@ -132,8 +132,8 @@ def _hidden(
     """Query embeddings as they would be without the plays of one item, query by query."""
     query = np.repeat(np.arange(len(items)), [len(some) for some in items])
     if not len(query):
-        return model.embed(queries.take(query), _take(history, query), shelf.corpus)
-    repeated = _take(history, query)
+        return model.embed(queries.take(query), history.take(query), shelf.corpus)
+    repeated = history.take(query)
     gone = repeated.item_number == np.concatenate(items)[:, None]
     without = replace(
         repeated,
@@ -141,11 +141,3 @@ def _hidden(
         age_bucket=np.where(gone, -1, repeated.age_bucket).astype(np.int32),
     )
     return model.embed(queries.take(query), without, shelf.corpus)
-
-
-def _take(history: History, rows: Int64[np.ndarray, " rows"]) -> History:
-    return History(
-        history.item_number[rows],
-        history.age_bucket[rows],
-        {name: values[rows] for name, values in history.context.items()},
-    )

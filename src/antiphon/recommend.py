@@ -120,11 +120,7 @@ class Recommender:
         return self._answering.answer(requests, self.shelf)
 
     def warm_up(self, max_batch: int = 1) -> None:
-        """Compile what batches of up to so many requests need, so that none has to wait.
-
-        A few shapes, powers of two, serve all batches: about as many compilations as `max_batch`
-        has binary digits.
-        """
+        """Make what batches of up to so many requests need, so that none waits for it."""
         self._answering.warm_up(max_batch, self.shelf)
 
     def similar(
@@ -153,7 +149,7 @@ class Recommender:
         if not number:
             raise RequestError("there is no such item", received=item_id)
         picked = shelf.pick(Request(where=where or {}, allow=allow, deny=deny))
-        search = Similar(shelf.corpus, self.model.tower.width)
+        search = Similar(shelf.corpus, self.model.vectors.width)
         numbers, cosines = search.nearest(number, check_k(k), picked.among)
         named = zip(shelf.ids(numbers), cosines.tolist(), shelf.titles_of(numbers), strict=True)
         return [Item(*item) for item in named]

@@ -12,7 +12,6 @@ linear in the encoded context of the request.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,15 +20,10 @@ import jax.numpy as jnp
 import keras
 from jaxtyping import Array, Float32
 
+from antiphon.repeat_scores import GAIN, LEAST, SOFTPLUS_OF_HALF
 from antiphon.towers import ContextEncoder
 
-__all__ = ["GAIN", "LEAST", "SOFTPLUS_OF_HALF", "RepeatTerm"]
-
-# Adam moves a weight by about its learning rate a step; these have far to go
-GAIN = 10.0
-# softplus of this is 0.5: an hour-old play counts 0.7 of one just now, a year-old one 0.01
-SOFTPLUS_OF_HALF = math.log(math.expm1(0.5))
-LEAST = -30.0
+__all__ = ["RepeatTerm"]
 
 
 class RepeatTerm(keras.layers.Layer):

@@ -1,7 +1,7 @@
 """A trained model at work: queries -> embeddings -> the best of the corpus.
 
-Only the query tower runs here. Candidate embeddings were computed when training ended and are
-memory-mapped; a past event is looked up among them, exactly as training saw it.
+Only the query tower's formula is computed here. Candidate embeddings were computed when training
+ended and are memory-mapped; a past event is looked up among them, exactly as training saw it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float32, Int32, Int64, Shaped
 
@@ -29,10 +27,9 @@ from antiphon.library import Plays
 from antiphon.own_library import OwnItems, OwnScores, own_items, slices_of_events
 from antiphon.prepared import Prepared
 from antiphon.queries import Queries
+from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
-from antiphon.repeat_term import RepeatTerm
 from antiphon.request import Mode
-from antiphon.towers import QueryTower
 
 __all__ = ["TrainedModel"]
 
@@ -46,6 +43,8 @@ class TrainedModel:
     Attributes:
         candidates: candidate embeddings by item number; the last columns are trends.
         users: user embeddings by user number.
+        vectors: embeds queries.
+        repeats: scores what users have had; None of a model without the repeat term.
         index: what candidates are searched in; without one they are scanned, exactly.
     """
 
@@ -54,8 +53,8 @@ class TrainedModel:
     prepared: Prepared
     candidates: Float32[np.ndarray, "items width_and_trend"]
     users: Float32[np.ndarray, "users width"]
-    tower: QueryTower
-    repeat_term: RepeatTerm | None
+    vectors: QueryVectors
+    repeats: RepeatScores | None
     index: Index | None = None
 
     @classmethod
@@ -66,22 +65,24 @@ class TrainedModel:
             ArtifactError: a part is missing, damaged, of another version or of another run.
         """
         stage = open_stage(path, inputs={"prepared": prepared.stage})
-        tower = QueryTower.of(prepared.schema, config.model)
-        repeat_term = RepeatTerm(tower.context) if config.model.repeats else None
-        parts = (tower, repeat_term) if repeat_term else (tower,)
-        with np.load(path / "dense.npz", allow_pickle=False) as weights:
-            for variable in (v for part in parts for v in part.variables):
-                if variable.path not in weights:
-                    raise ArtifactError(f"{path / 'dense.npz'} lacks the weight {variable.path}")
-                variable.assign(weights[variable.path])
+        with np.load(path / "dense.npz", allow_pickle=False) as file:
+            weights = dict(file)
+        try:
+            vectors = QueryVectors(prepared.schema.context, weights)
+            repeats = (
+                RepeatScores(prepared.schema.context, weights) if config.model.repeats else None
+            )
+        except KeyError as error:
+            missing = error.args[0]
+            raise ArtifactError(f"{path / 'dense.npz'} lacks the weight {missing}") from None
         return cls(
             stage,
             config,
             prepared,
             candidates=np.load(path / "candidates.npy", mmap_mode="r"),
             users=np.load(path / "tables" / "user.npy", mmap_mode="r"),
-            tower=tower,
-            repeat_term=repeat_term,
+            vectors=vectors,
+            repeats=repeats,
         )
 
     @classmethod
@@ -108,14 +109,14 @@ class TrainedModel:
                 queries.time_s,
                 self.config.model.history_length,
             )
-        parts = [
-            self._embed_chunk(
-                queries, history, slice(start, start + CHUNK_QUERIES), corpus or self.corpus
-            )
-            for start in range(0, len(queries), CHUNK_QUERIES)
-        ]
-        width = self.candidates.shape[1]
-        return np.concatenate([np.zeros((0, width), np.float32), *parts])
+        parts = [np.zeros((0, self.candidates.shape[1]), np.float32)]
+        for start in range(0, len(queries), CHUNK_QUERIES):
+            rows = np.arange(start, min(start + CHUNK_QUERIES, len(queries)))
+            some, had = queries.take(rows), history.take(rows)
+            users = np.asarray(self.users[some.user_number])
+            past = self._past(had, corpus or self.corpus)
+            parts.append(self.vectors.of(users, past, had, some.context))
+        return np.concatenate(parts)
 
     def rank(
         self, queries: Queries, k: int, *, exclude_heard: bool
@@ -140,7 +141,7 @@ class TrainedModel:
             As `queries.Ranker` does.
         """
         embedded = self.embed(queries)
-        if mode == "all" and self.repeat_term is None:
+        if mode == "all" and self.repeats is None:
             return self.search.top_k(embedded, k)
         events = self.prepared.events
         found = empty_lists(len(queries), k)
@@ -162,25 +163,8 @@ class TrainedModel:
 
         What they lack to 1 is the weight of "nothing".
         """
-        count = len(queries)
-        if not self.tower.heads:
-            return np.zeros(history.item_number.shape, np.float32)
-        given = (
-            (corpus or self.corpus).rows_of(history.item_number)[..., : self.tower.width],
-            history.age_bucket,
-            dict(history.context),
-            {name: values[:, None] for name, values in queries.context.items()},
-        )
-        weights = self._attention_function(*_to_power_of_two(given, count))
-        return np.asarray(weights)[:count]
-
-    @cached_property
-    def _attention_function(self) -> Any:
-        def averaged(history: Any, age: Any, happened: Any, context: Any) -> Any:
-            asked = self.tower.context(context, shape=(len(history), 1))
-            return self.tower.attention(asked, history, age, happened).mean(axis=(1, 2))
-
-        return jax.jit(averaged)
+        past = self._past(history, corpus or self.corpus)
+        return self.vectors.attention(past, history, queries.context)
 
     def own_scores(
         self,
@@ -213,13 +197,9 @@ class TrainedModel:
         plays: Plays,
     ) -> Float32[np.ndarray, " pairs"]:
         """The repeat term of pairs of a query and an item; 0 of a model that has none."""
-        if self._repeat_scores is None or not len(query):
+        if self.repeats is None or not len(query):
             return np.zeros(len(query), np.float32)
-        return self._repeat_scores.of(context, query, plays)
-
-    @cached_property
-    def _repeat_scores(self) -> RepeatScores | None:
-        return None if self.repeat_term is None else RepeatScores(self.repeat_term)
+        return self.repeats.of(context, query, plays)
 
     def with_index(self, folder: Path) -> TrainedModel:
         """The same model, its candidates searched in an index that was built of them.
@@ -241,35 +221,7 @@ class TrainedModel:
         """The candidates, and nothing beside them."""
         return Corpus.of(self.candidates, self.search)
 
-    def _embed_chunk(
-        self, queries: Queries, history: History, rows: slice, corpus: Corpus
-    ) -> Float32[np.ndarray, "chunk width_and_trend"]:
-        count = len(queries.user_number[rows])
-        item = history.item_number[rows]
-        given = (
-            np.asarray(self.users[queries.user_number[rows]]),
-            corpus.rows_of(item)[..., : self.tower.width],
-            history.age_bucket[rows],
-            {name: values[rows] for name, values in history.context.items()},
-            {name: values[rows][:, None] for name, values in queries.context.items()},
-        )
-        embedded = self._tower_function(*_to_power_of_two(given, count))
-        return np.asarray(embedded)[:count, 0]
-
-    @cached_property
-    def _tower_function(self) -> Any:
-        return jax.jit(lambda *inputs: self.tower(*inputs, contexts=1))
-
-
-def _to_power_of_two(arrays: Any, count: int) -> Any:
-    """Arrays of `count` rows, in whatever containers, padded so that few shapes are compiled."""
-    rows = 1 << (count - 1).bit_length()
-    if rows == count:
-        return arrays
-
-    def padded(values: np.ndarray) -> np.ndarray:  # several times as fast as numpy.pad
-        out = np.zeros((rows, *values.shape[1:]), values.dtype)
-        out[:count] = values
-        return out
-
-    return jax.tree.map(padded, arrays)
+    def _past(
+        self, history: History, corpus: Corpus
+    ) -> Float32[np.ndarray, "queries length width"]:
+        return corpus.rows_of(history.item_number)[..., : self.vectors.width]

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import keras
 from jaxtyping import Array, Float32, Int32, Shaped
 
+from antiphon.encoders import HARMONICS, KNOWN
 from antiphon.history import AGE_BUCKETS
 from antiphon.schema import (
     FittedCategorical,
@@ -34,19 +35,14 @@ from antiphon.schema import (
 from antiphon.sections import ModelSection
 
 __all__ = [
-    "HARMONICS",
     "CandidateTower",
     "ContextEncoder",
     "FeatureEncoder",
     "QueryTower",
 ]
 
-HARMONICS = 3
 CONTEXT_WIDTH = 16
 HEADS = 4
-# Candidates are short until they have learned something: a random direction of unit length would
-# give what was played twice as loud a voice as what was played a thousand times.
-KNOWN = 0.1
 
 
 class FeatureEncoder(keras.layers.Layer):

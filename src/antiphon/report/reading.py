@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from antiphon.errors import EvaluationError
-from antiphon.evaluate import FORMAT_VERSION, NOT_BASELINES
+from antiphon.evaluate import NOT_BASELINES
+from antiphon.outcome import FORMAT_VERSION
 
 __all__ = ["FEW_USERS", "MAIN_METRICS", "Difference", "Figure", "Loss", "Reading", "SliceGroup"]
 

@@ -33,7 +33,7 @@ class Desks:
         def in_parts(
             asked: Sequence[Request | Alike],
         ) -> list[Answer | list[Item] | Exception]:
-            # of sizes that were compiled for
+            # so that a call of many doesn't keep all others waiting longer than they need
             parts = range(0, len(asked), limits.together)
             return [one for at in parts for one in loaded.answer(asked[at : at + limits.together])]
 

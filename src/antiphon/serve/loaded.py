@@ -12,9 +12,9 @@ from typing import Any
 from antiphon.answers import Answer, Item
 from antiphon.artifacts import fingerprint, open_stage
 from antiphon.errors import GateError, RequestError
-from antiphon.gates import read_evaluation, require_gates
 from antiphon.live import LiveStore
 from antiphon.moments import Clock
+from antiphon.outcome import read_evaluation, require_gates
 from antiphon.recommend import Recommender
 from antiphon.request import Request
 from antiphon.retrieval import TrainedModel

@@ -52,7 +52,7 @@ def map_routes(loaded: LoadedRun, limits: Limits) -> APIRouter:
     """Routes over one run; the map is made here and now."""
     router = APIRouter(tags=["look-ups"])
     recommender = loaded.recommender
-    width = recommender.model.tower.width  # what follows are trends
+    width = recommender.model.vectors.width  # what follows are trends
     base = recommender.shelf.corpus.candidates
     corpus_map = CorpusMap.of(np.asarray(base[1 : MOST + 1, :width]))
     shown = json_response(
