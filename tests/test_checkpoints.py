@@ -21,7 +21,7 @@ from antiphon.checkpoints import Checkpoints
 from antiphon.errors import ArtifactError, StoppedError
 from antiphon.interrupt import asked_to_stop
 from antiphon.model import TwoTower
-from antiphon.model_files import dense_variables, table_variables
+from antiphon.model_files import dense_variables, table_parts
 from antiphon.prepared import Prepared
 from antiphon.train import train, train_model, training_inputs
 from antiphon.watch import Training
@@ -56,7 +56,7 @@ def prepared(tmp_path_factory) -> Prepared:
 
 
 def state(model: TwoTower) -> dict[str, np.ndarray]:
-    named = table_variables(model) | {
+    named = {name: part for name, (_, part) in table_parts(model).items()} | {
         f"{file}:{path}": variable
         for file, variables in dense_variables(model).items()
         for path, variable in variables.items()

@@ -16,7 +16,7 @@ from antiphon.config import Config
 from antiphon.errors import AntiphonError, ArtifactError, ConfigError
 from antiphon.grow import Parent, grow
 from antiphon.model import TwoTower
-from antiphon.model_files import dense_variables, read_dense, table_variables
+from antiphon.model_files import dense_variables, read_dense, table_parts
 from antiphon.prepared import Prepared
 from antiphon.schema import FittedNumeric
 
@@ -146,8 +146,8 @@ def test_known_rows_keep_their_bits_and_new_ones_start_as_training_does(
     assert len(now) > len(before)
     for name in (table, f"{table}.accumulator"):
         kept = np.load(old / "model/tables" / f"{name}.npy")
-        rows = np.asarray(table_variables(grown)[name].value)
-        start = np.asarray(table_variables(fresh)[name].value)
+        rows = np.asarray(table_parts(grown)[name][1].value)
+        start = np.asarray(table_parts(fresh)[name][1].value)
         for row, one in enumerate(now):
             expected = kept[before.index(one)] if one in before else start[row]
             assert rows[row].tobytes() == expected.tobytes(), (name, one)

@@ -8,13 +8,22 @@ that of TorchRec and FBGEMM).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int32
 
-__all__ = ["INITIAL_ACCUMULATOR", "LENGTH", "adagrad_rows", "initial_table", "read_rows"]
+__all__ = [
+    "INITIAL_ACCUMULATOR",
+    "LENGTH",
+    "adagrad_rows",
+    "initial_chunks",
+    "initial_table",
+    "initial_values",
+    "read_rows",
+]
 
 INITIAL_ACCUMULATOR = 0.1
 CHUNK_ROWS = 65_536
@@ -29,27 +38,43 @@ def initial_table(rows: int, width: int, seed: int) -> Float32[Array, "rows widt
     once holds it several times over.
     """
     table = jnp.zeros((rows, width), jnp.float32)
-    key = jax.random.key(seed)
-    chunk = min(CHUNK_ROWS, rows)
-    for number, start in enumerate(range(0, rows, chunk)):
-        # the last chunk reaches back into the one before it: any values will do
-        at = min(start, rows - chunk)
-        table = _fill(table, jax.random.fold_in(key, number), at, chunk)
+    for number, at, count in initial_chunks(rows):
+        table = _fill(table, seed, number, at, count)
     return table
 
 
-@partial(jax.jit, donate_argnums=0, static_argnums=3)
+def initial_chunks(rows: int) -> Iterator[tuple[int, int, int]]:
+    """Number, first row and rows of each chunk of a new table."""
+    chunk = min(CHUNK_ROWS, rows)
+    for number, start in enumerate(range(0, rows, chunk)):
+        # the last chunk reaches back into the one before it: any values will do
+        yield number, min(start, rows - chunk), chunk
+
+
+def initial_values(
+    seed: Int32[Array, ""] | int, number: Int32[Array, ""] | int, count: int, width: int
+) -> Float32[Array, "count width"]:
+    """The values of one chunk."""
+    key = jax.random.fold_in(jax.random.key(seed), number)
+    values = jax.random.normal(key, (count, width), jnp.float32)
+    return values * jnp.float32(LENGTH / width**0.5)
+
+
+@partial(jax.jit, donate_argnums=0, static_argnums=4)
 def _fill(
-    table: Float32[Array, "rows width"], key: Array, at: Int32[Array, ""] | int, chunk: int
+    table: Float32[Array, "rows width"],
+    seed: Int32[Array, ""] | int,
+    number: Int32[Array, ""] | int,
+    at: Int32[Array, ""] | int,
+    count: int,
 ) -> Float32[Array, "rows width"]:
-    width = table.shape[1]
-    values = jax.random.normal(key, (chunk, width), jnp.float32) * jnp.float32(LENGTH / width**0.5)
+    values = initial_values(seed, number, count, table.shape[1])
     return jax.lax.dynamic_update_slice(table, values, (at, 0))
 
 
 def read_rows(
-    table: Float32[Array, "rows width"], rows: Int32[Array, " distinct"]
-) -> Float32[Array, "distinct width"]:
+    table: Float32[Array, "rows *width"], rows: Int32[Array, " distinct"]
+) -> Float32[Array, "distinct *width"]:
     """The named rows; zeros for the padding (a number past the table's end)."""
     return table.at[rows].get(mode="fill", fill_value=0.0, unique_indices=True)
 

@@ -25,13 +25,7 @@ from antiphon.config import Config
 from antiphon.encode import find_spelling, spell
 from antiphon.errors import ArtifactError, ConfigError
 from antiphon.model import TwoTower
-from antiphon.model_files import (
-    BLOCK_ROWS,
-    dense_variables,
-    put_rows,
-    read_dense,
-    table_variables,
-)
+from antiphon.model_files import dense_variables, read_dense, table_parts
 from antiphon.npy import read_blocks
 from antiphon.prepared import Prepared
 from antiphon.schema import (
@@ -41,6 +35,7 @@ from antiphon.schema import (
     FittedNumeric,
     FittedVector,
 )
+from antiphon.tables import BLOCK_ROWS
 from antiphon.vocabulary import Vocabulary
 
 __all__ = ["Parent", "grow"]
@@ -211,12 +206,11 @@ def _context_places(old: Prepared, new: Prepared) -> dict[str, Places]:
 
 
 def _carry_tables(model: TwoTower, folder: Path, places: Mapping[str, Places]) -> None:
-    for name, variable in table_variables(model).items():
-        table = name.removesuffix(".accumulator")
-        at, start, dropped = places[table], 0, variable.shape[0]
+    for name, (table, part) in table_parts(model).items():
+        at, start, dropped = places[name.removesuffix(".accumulator")], 0, table.rows
         for block in read_blocks(folder / "tables" / f"{name}.npy", BLOCK_ROWS):
             rows = at[start : start + len(block)]
-            put_rows(variable, np.where(rows < 0, dropped, rows).astype(np.int32), block)
+            table.put(part, np.where(rows < 0, dropped, rows).astype(np.int32), block)
             start += len(block)
 
 

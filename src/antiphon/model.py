@@ -11,34 +11,14 @@ import keras
 from jaxtyping import Array, Float32, Int32, Shaped
 
 from antiphon.batches import Batch
-from antiphon.embedding import INITIAL_ACCUMULATOR, adagrad_rows, initial_table, read_rows
 from antiphon.loss import Shared, sampled_softmax
 from antiphon.repeat_term import RepeatTerm
-from antiphon.schema import FittedCategorical, Schema
+from antiphon.schema import Schema
 from antiphon.sections import ModelSection, TrainSection
+from antiphon.tables import EmbeddingTable, table_rows
 from antiphon.towers import CandidateTower, QueryTower
 
 __all__ = ["TwoTower"]
-
-
-class EmbeddingTable(keras.layers.Layer):
-    """A table and its accumulators, updated by the training step and not by the optimizer."""
-
-    def __init__(self, name: str, rows: int, width: int, seed: int) -> None:
-        super().__init__(name=name.replace(".", "_"))
-        self.table = self.add_weight(
-            name="table",
-            shape=(rows, width),
-            initializer=lambda *_, **__: initial_table(rows, width, seed),
-            trainable=False,
-        )
-        self.accumulator = self.add_weight(
-            name="accumulator",
-            shape=(rows,),
-            initializer=keras.initializers.Constant(INITIAL_ACCUMULATOR),
-            trainable=False,
-        )
-        self.built = True
 
 
 class Scores(NamedTuple):
@@ -77,17 +57,14 @@ class TwoTower(keras.Model):
 
     def __init__(self, schema: Schema, model: ModelSection, train: TrainSection) -> None:
         super().__init__(name="two_tower")
-        keras.utils.set_random_seed(train.seed)
-        sizes = {"user": schema.user_count + 1, "item": schema.item_count + 1}
-        for feature in schema.item:
-            if isinstance(feature, FittedCategorical):
-                sizes[f"item.{feature.name}"] = feature.cardinality + 1
         self.table_learning_rate = train.learning_rate
         self.id_dropout = model.id_dropout if schema.item else 0.0
         self.tables = {
             name: EmbeddingTable(name, rows, model.width, train.seed + number)
-            for number, (name, rows) in enumerate(sizes.items())
+            for number, (name, rows) in enumerate(table_rows(schema).items())
         }
+        # just before what it is for: whatever tables did may not matter to other weights
+        keras.utils.set_random_seed(train.seed)
         self.query_tower = QueryTower.of(schema, model)
         self.candidate_tower = CandidateTower(schema.item, model.width)
         self.repeat_term = RepeatTerm(self.query_tower.context) if model.repeats else None
@@ -190,7 +167,7 @@ class TwoTower(keras.Model):
             for name, layer in self.tables.items()
         }
         rows = {
-            name: read_rows(non_trainable[table], batch["rows"][name])
+            name: self.tables[name].read(non_trainable[table], batch["rows"][name])
             for name, (table, _) in at.items()
         }
 
@@ -209,7 +186,7 @@ class TwoTower(keras.Model):
         )
         non_trainable = list(non_trainable)
         for name, (table, accumulator) in at.items():
-            non_trainable[table], non_trainable[accumulator] = adagrad_rows(
+            non_trainable[table], non_trainable[accumulator] = self.tables[name].adagrad(
                 non_trainable[table],
                 non_trainable[accumulator],
                 batch["rows"][name],

@@ -10,44 +10,40 @@ Tables may take most of the memory there is, so they are written and read in blo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import keras
 import numpy as np
-from jaxtyping import Array, Int32, Shaped
+from jaxtyping import Shaped
 
 from antiphon.catalogue import Catalogue
-from antiphon.embedding import read_rows
 from antiphon.errors import ArtifactError
 from antiphon.model import TwoTower
 from antiphon.npy import NpyWriter, read_blocks
 from antiphon.rows import ItemInputs
+from antiphon.tables import BLOCK_ROWS, EmbeddingTable
 from antiphon.trend import Trend
 
 __all__ = [
-    "BLOCK_ROWS",
     "dense_variables",
     "load_state",
-    "put_rows",
     "read_dense",
     "save_candidates",
     "save_state",
-    "table_variables",
+    "table_parts",
 ]
 
 CHUNK_ITEMS = 8192
-BLOCK_ROWS = 65_536
 
 
 def save_state(model: TwoTower, folder: Path) -> None:
     """Write all that training changes into an empty folder."""
-    for name, variable in table_variables(model).items():
-        value = variable.value
-        with NpyWriter(folder / "tables" / f"{name}.npy", value.dtype, value.shape) as writer:
-            for block in _blocks(value):
+    for name, (table, part) in table_parts(model).items():
+        path, shape = folder / "tables" / f"{name}.npy", table.shape_of(part)
+        with NpyWriter(path, part.dtype, shape) as writer:
+            for block in table.blocks(part):
                 writer.write(block)
     for name, weights in dense_variables(model).items():
         arrays = {path: np.asarray(variable.value) for path, variable in weights.items()}
@@ -60,75 +56,34 @@ def load_state(model: TwoTower, folder: Path) -> None:
     Raises:
         ArtifactError: it is of a model of another form; this one is then as it was.
     """
-    tables = {folder / "tables" / f"{name}.npy": v for name, v in table_variables(model).items()}
-    for file, variable in tables.items():
-        _check(file, {"table": _shape(file)}, {"table": variable})
+    tables = {folder / "tables" / f"{name}.npy": t for name, t in table_parts(model).items()}
+    for file, (table, part) in tables.items():
+        _check(file, {"table": _shape(file)}, {"table": table.shape_of(part)})
     dense = {}
     for name, weights in dense_variables(model).items():
         dense[name] = read_dense(folder / name)
-        _check(folder / name, {k: v.shape for k, v in dense[name].items()}, weights)
+        shapes = {path: tuple(variable.shape) for path, variable in weights.items()}
+        _check(folder / name, {k: v.shape for k, v in dense[name].items()}, shapes)
     for name, weights in dense_variables(model).items():
         for path, variable in weights.items():
             variable.assign(dense[name][path])
-    for file, variable in tables.items():
+    for file, (table, part) in tables.items():
         start = 0
         for block in read_blocks(file, BLOCK_ROWS):
-            put_rows(variable, np.arange(start, start + len(block), dtype=np.int32), block)
+            table.put(part, np.arange(start, start + len(block), dtype=np.int32), block)
             start += len(block)
 
 
-def table_variables(model: TwoTower) -> dict[str, keras.Variable]:
+def table_parts(model: TwoTower) -> dict[str, tuple[EmbeddingTable, keras.Variable]]:
     """Tables and accumulators, by the name of their file."""
     return {
-        name: variable
+        name: (layer, variable)
         for table, layer in model.tables.items()
         for name, variable in (
             (table, layer.table),
             (f"{table}.accumulator", layer.accumulator),
         )
     }
-
-
-def put_rows(
-    variable: keras.Variable,
-    rows: Int32[np.ndarray, " rows"],
-    values: Shaped[np.ndarray, "rows ..."],
-) -> None:
-    """Overwrite some rows of a table, up to `BLOCK_ROWS`, in place; rows past its end are dropped.
-
-    One program serves every call: fewer rows are padded.
-    """
-    table = variable.value
-    count = min(BLOCK_ROWS, table.shape[0])
-    at = np.full(count, table.shape[0], np.int32)
-    at[: len(rows)] = rows
-    padded = np.zeros((count, *table.shape[1:]), values.dtype)
-    padded[: len(rows)] = values
-    variable.assign(_put(table, at, padded))
-
-
-@partial(jax.jit, donate_argnums=0)
-def _put(
-    table: Shaped[Array, "all ..."], rows: Int32[Array, " rows"], values: Shaped[Array, "rows ..."]
-) -> Shaped[Array, "all ..."]:
-    return table.at[rows].set(values, mode="drop")
-
-
-def _blocks(table: Shaped[Array, "all ..."]) -> Iterator[Shaped[np.ndarray, "rows ..."]]:
-    """A table in blocks of rows; a view of all of it would keep its buffer from being reused."""
-    total = table.shape[0]
-    count = min(BLOCK_ROWS, total)
-    for start in range(0, total, count):
-        # the last block reaches back into the one before it, so that all have one shape
-        at = min(start, total - count)
-        yield np.asarray(_block(table, at, count))[start - at :]
-
-
-@partial(jax.jit, static_argnums=2)
-def _block(
-    table: Shaped[Array, "all ..."], at: Int32[Array, ""] | int, count: int
-) -> Shaped[Array, "rows ..."]:
-    return jax.lax.dynamic_slice_in_dim(table, at, count)
 
 
 def dense_variables(model: TwoTower) -> dict[str, dict[str, keras.Variable]]:
@@ -155,10 +110,9 @@ def _shape(path: Path) -> tuple[int, ...]:
 
 
 def _check(
-    path: Path, found: Mapping[str, tuple[int, ...]], variables: Mapping[str, keras.Variable]
+    path: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
 ) -> None:
-    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
-    if dict(found) != expected:
+    if dict(found) != dict(expected):
         different = sorted(set(found.items()) ^ set(expected.items()))
         raise ArtifactError(
             f"{path} is of a model of another form",
@@ -176,7 +130,8 @@ def save_candidates(
     inputs = ItemInputs(catalogue, CHUNK_ITEMS)
     embed = jax.jit(
         lambda tables, rows, items: model.candidates(
-            {name: read_rows(tables[name], rows[name]) for name in tables}, items
+            {name: model.tables[name].read_everywhere(tables[name], rows[name]) for name in tables},
+            items,
         )
     )
     tables = {name: t.table.value for name, t in model.tables.items() if name != "user"}

@@ -181,6 +181,12 @@ class TrainSection(Section):
         description="seconds of training between checkpoints, from which a run that was killed "
         "goes on; 0 for none but on SIGTERM",
     )
+    sharding: Literal["auto", "data", "rows"] = Field(
+        "auto",
+        description="how several devices share the tables: `data`, each has all of them; `rows`, "
+        "each has rows of its own; `auto` is `rows` where tables would take over half of a "
+        "device's memory. Devices share each batch either way",
+    )
     continue_from: str | None = Field(
         None,
         description="folder of another run, whose model training goes on from; what it knows of "

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import keras
 import numpy as np
 from jaxtyping import Int64
 
@@ -38,13 +37,15 @@ from antiphon.model_files import save_candidates, save_state
 from antiphon.prefetch import prefetch
 from antiphon.prepared import Events, Prepared
 from antiphon.schema import Schema
+from antiphon.sharding import Devices, memory_bytes, shares_rows
+from antiphon.tables import table_rows
 from antiphon.trend import Trend
 from antiphon.watch import Progress, Training, Watch
 
 __all__ = ["parent_of", "train", "train_model", "training_inputs"]
 
 # what doesn't determine the result, or does so by what is found there and not by its name
-_NO_INPUTS = {"checkpoint_seconds", "continue_from"}
+_NO_INPUTS = {"checkpoint_seconds", "continue_from", "sharding"}
 
 
 def training_inputs(config: Config) -> dict[str, Any]:
@@ -142,7 +143,14 @@ def train_model(
         devices=len(devices),
     )
     training = Training(steps=max(1, round(config.train.epochs * batches.steps_per_epoch)))
-    with freed_memory_kept(), _shared_by(devices), _stop_request(checkpoints) as stop:
+    by_rows = shares_rows(
+        config.train.sharding,
+        len(devices),
+        memory_bytes(devices),
+        table_rows(prepared.schema),
+        config.model.width,
+    )
+    with freed_memory_kept(), _shared_by(devices, by_rows), _stop_request(checkpoints) as stop:
         model = TwoTower(prepared.schema, config.model, config.train)
         if checkpoints:
             training = checkpoints.resume(model, training)
@@ -194,12 +202,12 @@ def trend_half_lives_s(config: Config, schema: Schema) -> list[float]:
 
 
 @contextlib.contextmanager
-def _shared_by(devices: Sequence[jax.Device]) -> Iterator[None]:
-    """Each device has all of the state and takes its share of every batch."""
+def _shared_by(devices: Sequence[jax.Device], by_rows: bool) -> Iterator[None]:
+    """Each device takes its share of every batch, and of every table if `by_rows`."""
     if len(devices) == 1:
         yield
         return
-    with keras.distribution.DataParallel(devices=list(devices)).scope():
+    with Devices(devices, by_rows).scope():
         yield
 
 
