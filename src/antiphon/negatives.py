@@ -37,8 +37,8 @@ class Negatives:
         self._reached = np.cumsum(np.concatenate([np.zeros(1), *sums]))
 
     def draw(self, number: int, rng: np.random.Generator) -> Int32[np.ndarray, " number"]:
-        """Item numbers, with replacement."""
-        drawn = rng.random(number) * self._reached[-1]
+        """Item numbers, with replacement; in ascending order, which memory is read fastest in."""
+        drawn = np.sort(rng.random(number)) * self._reached[-1]
         block = np.searchsorted(self._reached, drawn, side="right") - 1
         block = np.minimum(block, len(self._reached) - 2)
         first = block * BLOCK
