@@ -23,7 +23,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ import jax
 import numpy as np
 
 from _contestants import OURS
+from _own_ranker import own_ranker
 from _own_step import OwnStep
 from antiphon.baselines.fitted import FittedBaseline
 from antiphon.baselines.history import TrainingLog
@@ -48,16 +48,11 @@ from antiphon.config import Config
 from antiphon.judge import Judge
 from antiphon.memory import freed_memory_kept
 from antiphon.model import TwoTower
-from antiphon.model_files import save_candidates
 from antiphon.prefetch import prefetch
 from antiphon.prepared import Prepared
-from antiphon.query_vectors import QueryVectors
-from antiphon.repeat_scores import RepeatScores
-from antiphon.retrieval import TrainedModel
 from antiphon.schema import FittedCategorical
 from antiphon.sections import EvaluateSection
-from antiphon.trend import Trend
-from antiphon.windows import Window, validation_window
+from antiphon.windows import validation_window
 from baselines import prepared_log
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -193,7 +188,7 @@ def train_antiphon(
         if number in OUR_STEPS or number == most:
             before = time.perf_counter()
             step.sync()
-            value = recall(judge, _our_ranker(model, catalogue, window, config, prepared))
+            value = recall(judge, own_ranker(model, catalogue, window, config, prepared))
             judge_seconds += time.perf_counter() - before
             points.append({"steps": number, "seconds": seconds, METRIC: value})
             print(f"  {case}: {seconds:.1f} s, {value:.4f}", file=sys.stderr, flush=True)
@@ -209,31 +204,6 @@ def train_antiphon(
         "judge_seconds": judge_seconds,
         "points": points,
     }
-
-
-def _our_ranker(
-    model: TwoTower, catalogue: Catalogue, window: Window, config: Config, prepared: Prepared
-) -> TrainedModel:
-    schema = prepared.schema
-    horizon_s = schema.held_out_end_s - schema.held_out_start_s
-    half_lives_s = [horizon_s * half_life for half_life in config.model.trend_half_lives]
-    now_s = int(window.queries.time_s[0])
-    trend = Trend.as_of(window.known, catalogue.rows, half_lives_s, now_s)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "candidates.npy"
-        save_candidates(model, catalogue, trend, now_s, path)
-        candidates = np.load(path)
-    weights = {v.path: np.asarray(v.value) for v in model.trainable_variables}
-    context = prepared.schema.context
-    return TrainedModel(
-        prepared.stage,
-        config,
-        replace(prepared, events=window.known),
-        candidates=candidates,
-        users=np.array(model.tables["user"].table.value),
-        vectors=QueryVectors(context, weights),
-        repeats=RepeatScores(context, weights) if model.repeat_term else None,
-    )
 
 
 def compared(seed: dict[str, Any], ours: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -37,6 +37,8 @@ LEAST = {
     "synth": ["--users", "2000", "--events", "10000000"],
 }
 """Arguments of those that would take minutes, where all are run: all within 15 minutes."""
+APART = ("ablations",)
+"""About models and not about speed; run by hand, see docs/results.md."""
 MOST_SECONDS = 420
 """Of one benchmark, after which it is ended and counts as failed."""
 
@@ -45,7 +47,11 @@ def main() -> int:
     """Exit code 1 if a benchmark failed; the others run all the same."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     names = sorted(
-        (path.stem for path in BENCHMARKS.glob("*.py") if not path.stem.startswith("_")),
+        (
+            path.stem
+            for path in BENCHMARKS.glob("*.py")
+            if not path.stem.startswith("_") and path.stem not in APART
+        ),
         key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name),
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))

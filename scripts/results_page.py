@@ -12,7 +12,9 @@ from typing import Any
 
 METRICS = ("ndcg_at_10", "recall_at_100", "mrr_at_10", "coverage_at_100")
 COMMANDS = {"demo": "antiphon demo"}
-OUT = Path(__file__).resolve().parent.parent / "docs" / "results.md"
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "docs" / "results.md"
+ABLATIONS = ROOT / "benchmarks" / "results" / "ablations"
 
 HEAD = """# Results
 
@@ -53,6 +55,7 @@ def section(run: Path) -> str:
         *slices(evaluation),
         *contexts(evaluation),
         *stages(summary),
+        *ablations(run.name),
     ]
     return "\n".join(lines) + "\n"
 
@@ -111,6 +114,28 @@ def stages(summary: dict[str, Any]) -> list[str]:
         for name, one in summary["stages"].items()
     ]
     return ["", *markdown(["stage", "seconds", "peak memory, GiB"], rows)]
+
+
+def ablations(log: str) -> list[str]:
+    """What each component is worth, where `benchmarks/ablations.py` has found out."""
+    path = ABLATIONS / f"{log}.json"
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    (whole, first), *others = found["variants"].items()
+    rows = [[whole, *(figure(first["metrics"]["all"][metric]) for metric in METRICS[:2])]]
+    for name, one in others:
+        differences = (one["over_whole"]["all"][metric] for metric in METRICS[:2])
+        cells = (
+            f"{d['difference']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f})" for d in differences
+        )
+        rows.append([name, *cells])
+    return [
+        f"\nOn the validation window ({found['queries']:,} queries of {found['users']:,} users): "
+        "the whole model, and what others, each with one change, have more or less "
+        "(`python benchmarks/ablations.py`):\n",
+        *markdown(["variant", "ndcg@10", "recall@100"], rows),
+    ]
 
 
 def figure(cell: dict[str, Any] | None) -> str:
