@@ -100,6 +100,21 @@ def test_queries_are_embedded_as_in_training(features, heads) -> None:
         assert not vectors.attention(past, history, asked).any()
 
 
+def test_plays_that_faded_beyond_the_least_are_still_told_apart() -> None:
+    """As many plays as there is room for, each worth less than what stands for none."""
+    term = RepeatTerm(ContextEncoder(()))
+    term.ask.kernel.assign(np.zeros(term.ask.kernel.shape))
+    term.ask.bias.assign(np.array([0, 0, 5, 0, 0, 0], np.float32))  # plays fade by about age^-50
+    age_h = np.exp(np.tile([[9.0], [12.0]], (1, PLAYS))).astype(np.float32)
+    plays = Plays(age_h, age_h > 0, np.full(2, PLAYS, np.int32), {})
+    found = RepeatScores((), weights_of(term)).of({}, np.zeros(2, np.int64), plays)
+    # softplus(10 * 5 + log(e^0.5 - 1)) = 49.57; log PLAYS plays of (1 + age)^-49.57
+    fades = np.log1p(np.exp(50) * np.expm1(0.5))
+    np.testing.assert_allclose(found, np.log(PLAYS) - fades * np.log1p(age_h[:, 0]), rtol=1e-5)
+    expected = np.asarray(term(np.ones((2, 1, 1), np.float32), plays.in_shape((2, 1))))[:, 0, 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def events_of(rng: np.random.Generator, users: int, count: int) -> Events:
     user = np.sort(rng.integers(1, users + 1, count))
     time_s = rng.integers(0, 50, count)

@@ -87,9 +87,11 @@ class RepeatScores:
         known = plays.known.sum(axis=1)
         first = np.cumsum(known) - known
         # the formula of training has something very small in the place of plays that aren't there
-        most = np.maximum(np.maximum.reduceat(mass, first), np.float32(LEAST))
+        absent = plays.known.shape[1] - known
+        nothing = np.where(absent > 0, np.float32(LEAST), np.float32(-np.inf))
+        most = np.maximum(np.maximum.reduceat(mass, first), nothing)
         summed = np.add.reduceat(np.exp(mass - most[pair]), first)
-        summed += (plays.known.shape[1] - known) * np.exp(np.float32(LEAST) - most)
+        summed += absent * np.exp(nothing - most)
         log_mass = most + np.log(summed).astype(np.float32)
         log_count = np.log(plays.count.astype(np.float32))
         term: Float32[np.ndarray, " pairs"] = (

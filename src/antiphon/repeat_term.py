@@ -47,15 +47,12 @@ class RepeatTerm(keras.layers.Layer):
             plays: the fields of `library.Plays`, each [q, l, ...]. Where there is no play at all
                 the result means nothing.
         """
-        queries, items, number = plays["known"].shape
-        happened = self.context(plays["context"], shape=(queries, items, number))
-        # so many plays would cost more to learn an encoding from than they teach it
-        happened = jax.lax.stop_gradient(happened)
         question = GAIN * self.ask(asked)
         bias, weight, fading, last, often = (question[..., i, None] for i in range(5))
         fades = jax.nn.softplus(fading + SOFTPLUS_OF_HALF)
         log_age = jnp.log1p(plays["age_h"])
-        mass = jnp.einsum("qtc,qlpc->qtlp", question[..., 5:], happened)
+        # so many plays would cost more to learn an encoding from than they teach it
+        mass = self.context.scores(question[..., 5:], plays["context"], dimensions=2)
         mass = mass - fades[..., None] * log_age[:, None]
         mass = jnp.where(plays["known"][:, None], mass, LEAST)
         log_mass = jax.nn.logsumexp(mass, axis=-1)

@@ -90,6 +90,20 @@ class FeatureEncoder(keras.layers.Layer):
             case FittedVector():
                 return _project(values, jnp.isnan(values[..., 0]), table)
 
+    def scores(
+        self, question: Float32[Array, "q t w"], values: Shaped[Array, "q ..."]
+    ) -> Float32[Array, "q t ..."]:
+        """Products of questions with encoded values; no gradient to the encoding.
+
+        A value of few possible ones is cheaper told by which it is than by its encoding.
+        """
+        if isinstance(self.feature, FittedCategorical) and self.inputs <= self.width:
+            question = question @ jax.lax.stop_gradient(self.table.value).T
+            encoded = jax.nn.one_hot(values.astype(jnp.int32), self.inputs, dtype=jnp.float32)
+        else:
+            encoded = jax.lax.stop_gradient(self(values))
+        return jnp.einsum("qtw,q...w->qt...", question, encoded)
+
 
 def _project(
     known: Float32[Array, "*batch inputs"],
@@ -117,6 +131,25 @@ class ContextEncoder(keras.layers.Layer):
         parts = [jnp.ones((*shape, 1), jnp.float32)]
         parts += [encoder(context[encoder.feature.name]) for encoder in self.encoders]
         return jnp.concatenate(parts, axis=-1)
+
+    def scores(
+        self,
+        question: Float32[Array, "q t context_width"],
+        context: Mapping[str, Shaped[Array, "q ..."]],
+        dimensions: int,
+    ) -> Float32[Array, "q t ..."]:
+        """Products of questions with encoded contexts, feature by feature; see `FeatureEncoder`.
+
+        Args:
+            question: as wide as an encoded context.
+            context: features, each with as many more dimensions than q as named.
+            dimensions: how many.
+        """
+        constant, *parts = jnp.split(question, [*range(1, self.width, CONTEXT_WIDTH)], axis=-1)
+        total = constant.reshape(*question.shape[:2], *(1,) * dimensions)
+        for encoder, part in zip(self.encoders, parts, strict=True):
+            total = total + encoder.scores(part, context[encoder.feature.name])
+        return total
 
 
 class CandidateTower(keras.layers.Layer):
