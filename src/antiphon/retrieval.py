@@ -79,8 +79,9 @@ class TrainedModel:
             stage,
             config,
             prepared,
-            candidates=np.load(path / "candidates.npy", mmap_mode="r"),
-            users=np.load(path / "tables" / "user.npy", mmap_mode="r"),
+            # plain views of what is mapped: indexing a memmap costs several times as much
+            candidates=np.asarray(np.load(path / "candidates.npy", mmap_mode="r")),
+            users=np.asarray(np.load(path / "tables" / "user.npy", mmap_mode="r")),
             vectors=vectors,
             repeats=repeats,
         )

@@ -14,6 +14,9 @@ from jaxtyping import Float32, Float64, Int32, Int64
 __all__ = ["TILE", "Scan", "TopK"]
 
 TILE = 1024
+"""Candidates looked at together; more for few queries,"""
+SCORES = 1 << 18
+"""so that about so many scores, which stay in the cache, are made in one go."""
 SAMPLED = 32
 """One candidate in so many is looked at first, to find a bound."""
 WAITING = 4
@@ -55,20 +58,20 @@ class Scan:
         """Scan all candidates, tile by tile, in ascending order of their numbers."""
         count = len(self.candidates)
         rows = len(self.queries)
-        scores = np.empty((rows, TILE), np.float32)
-        passes = np.empty((rows, TILE), bool)
+        tile = max(TILE, SCORES // rows)
+        # a row a candidate: of few queries BLAS makes these in half the time of a row a query
+        queries = np.ascontiguousarray(self.queries.T)
+        buffers = np.empty((tile, rows), np.float32), np.empty((tile, rows), bool)
         waiting = _Waiting()
-        for start in range(1, count, TILE):
-            stop = min(start + TILE, count)
-            if stop - start < TILE:
-                scores = np.empty((rows, stop - start), np.float32)
-                passes = np.empty((rows, stop - start), bool)
-            np.matmul(self.queries, self.candidates[start:stop].T, out=scores)
+        for start in range(1, count, tile):
+            stop = min(start + tile, count)
+            scores, passes = (buffer[: stop - start] for buffer in buffers)
+            np.matmul(self.candidates[start:stop], queries, out=scores)
             first, last = np.searchsorted(self.excluded_item, (start, stop))
             if first < last:
-                columns = self.excluded_item[first:last] - start
-                scores[self.excluded_row[first:last], columns] = -np.inf
-            np.greater(scores, self.bound[:, None], out=passes)
+                places = self.excluded_item[first:last] - start
+                scores[places, self.excluded_row[first:last]] = -np.inf
+            np.greater(scores, self.bound, out=passes)
             waiting.add(np.flatnonzero(passes), scores, start)
             if waiting.count > WAITING * self.k * rows:
                 self._absorb(waiting)
@@ -138,11 +141,11 @@ class _Waiting:
     def add(
         self,
         places: Int64[np.ndarray, " found"],
-        scores: Float32[np.ndarray, "rows tile"],
+        scores: Float32[np.ndarray, "tile rows"],
         first_item: int,
     ) -> None:
-        row, column = np.divmod(places, scores.shape[1])
-        item = (column + first_item).astype(np.int32)
+        place, row = np.divmod(places, scores.shape[1])
+        item = (place + first_item).astype(np.int32)
         self._found.append((row.astype(np.int16), item, scores.reshape(-1)[places]))
         self.count += len(places)
 

@@ -25,8 +25,8 @@ from antiphon.scan import TopK
 
 __all__ = ["FaissScan"]
 
-FEW_QUERIES = 8
-"""Up to so many queries are scanned one by one."""
+FEW_QUERIES = 3
+"""Up to so many queries are scanned one by one; for more numpy takes less time."""
 WIDEN = (1, 8)
 """How many times as many the first and the second scan bring."""
 FEW_ALLOWED = 20_000
