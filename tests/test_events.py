@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from antiphon.engine import Engine
+from antiphon.engines.duckdb_sql import DuckDB
 from antiphon.errors import AntiphonError, ConfigError, LogError
 from antiphon.events import open_log
 from antiphon.sections import SplitSection
@@ -26,7 +26,7 @@ def _open(folder: Path, chosen: Any, sql: str = "SELECT * FROM log ORDER BY time
     work.mkdir(exist_ok=True)
     for old in work.iterdir():
         old.unlink()
-    with Engine(work, 2**30, 1) as engine:
+    with DuckDB(work, 2**30, 1) as engine:
         log = open_log(engine, chosen)
         return log, engine.rows(sql)
 
@@ -342,7 +342,7 @@ def test_tables_of_items_are_checked(tmp_path: Path) -> None:
     feature = {"name": "artist", "kind": "categorical", "table": str(items)}
     chosen = config(log, features={"item": (feature,)}, log={"titles": str(items)})
     (tmp_path / "work").mkdir()
-    with Engine(tmp_path / "work", 2**30) as engine:
+    with DuckDB(tmp_path / "work", 2**30) as engine:
         with pytest.raises(ConfigError, match=r"features\.item\.artist: the item column names"):
             open_item_tables(engine, chosen, "UINTEGER")
         with pytest.raises(ConfigError, match=r"log\.title isn't SQL"):

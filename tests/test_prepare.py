@@ -498,7 +498,7 @@ def test_a_disk_that_is_full_for_the_engine(tmp_path: Path) -> None:
 def test_a_memory_limit_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = random_rows(np.random.default_rng(0), 50_000)
     log = write_log(tmp_path / "log.parquet", rows, **CONTEXT_TYPES)
-    monkeypatch.setattr("antiphon.engine._LEAST_BYTES", 2_000_000)
+    monkeypatch.setattr("antiphon.engines.duckdb_sql._LEAST_BYTES", 2_000_000)
     with pytest.raises(ConfigError, match=r"prepare\.memory_limit is too small") as caught:
         prepare(config(log, prepare={"memory_limit": "1MB"}), tmp_path / "run/prepared")
     assert "prepare.memory_limit=" in str(caught.value.hint)

@@ -80,6 +80,7 @@ def test_imports_that_point_elsewhere_are_seen(tmp_path: Path) -> None:
         "train.py": "from antiphon.prepare import prepare",  # between stages
         "metrics.py": "import jax.numpy as jnp",  # JAX where no tower is
         "files.py": "import duckdb",
+        "events.py": "import pyspark",
         "cli.py": "from huggingface_hub import hf_hub_url",
         "somewhere.py": "",  # a module without a layer
     }.items():
@@ -92,6 +93,7 @@ def test_imports_that_point_elsewhere_are_seen(tmp_path: Path) -> None:
         "antiphon.train -> antiphon.prepare",
         "antiphon.metrics -> jax",
         "antiphon.files -> duckdb",
+        "antiphon.events -> pyspark",
         "antiphon.cli -> huggingface_hub",
         "antiphon.somewhere",
     ):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.engine import Engine
+from antiphon.engines.duckdb_sql import DuckDB
 from antiphon.numbering import number_items, number_users, write_parquet
 from antiphon.vocabulary import Vocabulary
 
@@ -67,7 +67,7 @@ def test_numbers_and_ids_are_inverse(ids: list[int]) -> None:
 
 def test_counting_and_numbering(tmp_path: Path) -> None:
     events = [(3, 30, 0), (3, 20, 1), (1, 20, 2), (1, 10, 3), (9, 40, 50), (1, 10, 50)]
-    with Engine(tmp_path, 2**30) as engine:
+    with DuckDB(tmp_path, 2**30) as engine:
         user, item, time_s = zip(*events, strict=True)
         engine.load(
             "positives",

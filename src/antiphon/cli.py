@@ -78,12 +78,20 @@ def run(
 @app.command(epilog="Example: antiphon prepare configs/kuairand.toml")
 def prepare(
     config: ConfigPath,
+    engine: Annotated[
+        str | None, typer.Option(help="What runs the SQL: duckdb (here) or spark (a cluster).")
+    ] = None,
+    master: Annotated[
+        str | None, typer.Option(help="Spark's master, such as spark://HOST:PORT.", metavar="URL")
+    ] = None,
     overrides: Overrides = None,
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Turn the events of a log into arrays by user and time."""
-    _run(Config.load(config, overrides or ()), runs, as_json, until="prepare")
+    given = {"engine": engine, "master": master}
+    lines = [f"prepare.{key}={json.dumps(word)}" for key, word in given.items() if word is not None]
+    _run(Config.load(config, [*(overrides or ()), *lines]), runs, as_json, until="prepare")
 
 
 @app.command(epilog="Example: antiphon train configs/kuairand.toml --set train.epochs=2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from antiphon.engine import Engine, TypeKind, quote, type_kind
+from antiphon.engines import Engine, TypeKind, quote
 from antiphon.errors import ConfigError, did_you_mean
 from antiphon.schema import (
     CategoricalFeature,
@@ -62,7 +62,7 @@ def check_feature(engine: Engine, feature: Feature, relation: str, key: str) -> 
             allowed = ("list",)
         case _:
             assert_never(feature)
-    if type_kind(type_name) not in allowed:
+    if engine.type_kind(type_name) not in allowed:
         raise ConfigError(
             f"{key} is {feature.kind}, but its values are of another type",
             received=f"{feature.expression} has the type {type_name}",
@@ -75,20 +75,16 @@ def places(engine: Engine, existing: str, wrong: str, count: int) -> str:
     """Words for the first of the `count` rows that are wrong, by their places in the files.
 
     Args:
-        engine: can't keep many threads busy afterwards; what follows is an error.
+        engine: finds them; see `Engine.places`.
         existing: `FILES AS existing WHERE CONDITION`.
         wrong: a condition on rows that exist.
         count: how many rows are wrong.
     """
-    # numbered before the condition; one thread, so that the numbers are those in the files
-    source, condition = existing.split(" AS existing WHERE ", 1)
-    numbered = f"(SELECT *, row_number() OVER () AS row_of_log FROM {source} AS files)"
-    found = engine.in_order(
-        f"SELECT row_of_log FROM {numbered} AS existing WHERE {condition} "
-        f"AND {wrong} ORDER BY row_of_log LIMIT 5"
-    )
+    found = engine.places(existing, wrong)
+    if not found:
+        return "in files whose rows this engine can't number"
     more = ", ..." if count > len(found) else ""
-    return "rows " + ", ".join(str(row[0]) for row in found) + more + " (the first is 1)"
+    return "rows " + ", ".join(map(str, found)) + more + " (the first is 1)"
 
 
 _WORDS: dict[TypeKind, str] = {

@@ -11,7 +11,7 @@
     ├── EvaluationError      an evaluation can't be done as asked
     │   └── GateError        a gate of the config failed (exit code 3)
     ├── RecallError          an index misses its target (exit code 3)
-    ├── BackendError         a database can't be reached, or refuses
+    ├── BackendError         a database or cluster can't be reached, or refuses
     ├── RequestError         a recommendation request is wrong
     └── DownloadError        a file of the hub could not be had whole
 
@@ -125,7 +125,7 @@ class RecallError(AntiphonError):
 
 
 class BackendError(AntiphonError):
-    """A database can't be reached, refuses, or holds something else."""
+    """A database or cluster can't be reached, refuses, or holds something else."""
 
 
 class RequestError(AntiphonError):

@@ -20,7 +20,7 @@ import pyarrow as pa
 from jaxtyping import Int64, Shaped
 
 from antiphon.encode import encode, numbers
-from antiphon.engine import Engine, type_kind
+from antiphon.engines import Engine
 from antiphon.events import context_column
 from antiphon.fit import fit_categorical, fit_numeric
 from antiphon.npy import NpyWriter, read_blocks
@@ -109,7 +109,7 @@ def _fit(engine: Engine, feature: Feature, column: str, window: str) -> FittedFe
     match feature:
         case CategoricalFeature():
             known = f"{column} IS NOT NULL"
-            if type_kind(engine.columns("positives")[column]) == "float":
+            if engine.type_kind(engine.columns("positives")[column]) == "float":
                 known += f" AND NOT isnan({column})"
             counted = engine.rows(
                 f"SELECT {column}, count(*) FROM positives WHERE {window} AND {known} "

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from antiphon.columns import check_feature, column_of, places
 from antiphon.config import Config
-from antiphon.engine import Engine, is_no_vector, quote, seconds_of_timestamp, type_kind
+from antiphon.engines import Engine, quote
 from antiphon.errors import ConfigError, LogError
 from antiphon.files import find_files
 from antiphon.schema import VectorFeature
@@ -62,7 +62,7 @@ def open_log(engine: Engine, config: Config) -> Log:
     user = column_of(columns, section.user, "log.user")
     item = column_of(columns, section.item, "log.item")
     column_of(columns, section.time, "log.time")
-    seconds = _seconds(columns, section)
+    seconds = _seconds(engine, columns, section)
     for key in ("where", "positive", "target"):
         if (expression := getattr(section, key)) is not None:
             engine.check(expression, source, f"log.{key}")
@@ -93,9 +93,9 @@ def open_log(engine: Engine, config: Config) -> Log:
     for feature in config.features.context:
         if isinstance(feature, VectorFeature):
             _refuse_vectors(engine, existing, _condition(section.positive), feature)
-    engine.run(
-        f"CREATE VIEW log AS SELECT {', '.join(selected)} FROM {existing}"
-        + _in_sample(user, section.sample_users)
+    engine.view(
+        "log",
+        f"SELECT {', '.join(selected)} FROM {existing}" + _in_sample(user, section.sample_users),
     )
     return Log(rows, first_s, last_s, columns[section.item] if kinds[1] == "whole" else "STRING")
 
@@ -133,7 +133,7 @@ def _id(column: str, kind: str) -> str:
 
 
 def _id_kind(engine: Engine, existing: str, name: str, type_name: str, role: str) -> str:
-    kind = type_kind(type_name)
+    kind = engine.type_kind(type_name)
     if kind in ("whole", "text"):
         return kind
     column, sql = quote(name), f"CAST({quote(name)} AS BIGINT)"
@@ -157,12 +157,12 @@ def _id_kind(engine: Engine, existing: str, name: str, type_name: str, role: str
     )
 
 
-def _seconds(columns: dict[str, str], section: LogSection) -> str:
+def _seconds(engine: Engine, columns: dict[str, str], section: LogSection) -> str:
     """SQL for whole seconds."""
-    kind, column = type_kind(columns[section.time]), quote(section.time)
+    kind, column = engine.type_kind(columns[section.time]), quote(section.time)
     if section.time_unit == "timestamp":
         if kind == "time":
-            return f"CAST(floor({seconds_of_timestamp(column)}) AS BIGINT)"
+            return f"CAST(floor({engine.seconds_of_timestamp(column)}) AS BIGINT)"
         allowed = "a timestamp or date, or another log.time_unit: s, ms, us"
     else:
         if kind == "whole" and section.time_unit == "s":
@@ -219,7 +219,7 @@ def _refuse_nulls(engine: Engine, existing: str, name: str, missing: int) -> Non
 
 
 def _refuse_vectors(engine: Engine, existing: str, positive: str, feature: VectorFeature) -> None:
-    wrong = f"{positive} AND {is_no_vector(f'({feature.expression})', feature.size)}"
+    wrong = f"{positive} AND {engine.is_no_vector(f'({feature.expression})', feature.size)}"
     count = int(engine.rows(f"SELECT count(*) FROM {existing} AND {wrong}")[0][0])
     if count:
         raise LogError(

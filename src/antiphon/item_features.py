@@ -17,7 +17,7 @@ from jaxtyping import Int64
 from antiphon.columns import check_feature, column_of
 from antiphon.config import Config
 from antiphon.encode import encode, missing_vectors, vectors
-from antiphon.engine import Engine, type_kind
+from antiphon.engines import Engine
 from antiphon.errors import LogError
 from antiphon.files import find_files
 from antiphon.fit import fit_numeric
@@ -87,7 +87,7 @@ def _item_values(
 ) -> str:
     columns = engine.columns(source)
     item_id = column_of(columns, item, f"{key}: the item column")
-    if type_kind(item_type) == "whole" and type_kind(columns[item]) != "whole":
+    if engine.type_kind(item_type) == "whole" and engine.type_kind(columns[item]) != "whole":
         raise LogError(
             f"{key}: the item column {item!r} has the type {columns[item]}",
             received=source,

@@ -9,7 +9,7 @@ import pyarrow as pa
 from jaxtyping import Int32, Int64
 
 from antiphon.encode import find_spelling
-from antiphon.engine import Engine, each_of, split_text, type_kind
+from antiphon.engines import Engine
 from antiphon.npy import NpyWriter
 from antiphon.numbering import write_parquet
 from antiphon.schema import CategoricalFeature, FittedCategorical
@@ -37,25 +37,25 @@ def write_categorical(
     Returns:
         The fitted feature and how many items have a value.
     """
-    for table in ("item_values", "item_codes", "item_coded"):
-        engine.run(f"DROP TABLE IF EXISTS {table}")
-    engine.run(f"CREATE TABLE item_values AS {_distinct(engine, feature, values)}")
+    engine.store("item_values", _distinct(engine, feature, values))
     if feature.values is None:
-        engine.run(
-            "CREATE TABLE item_codes AS SELECT value, "
+        engine.store(
+            "item_codes",
+            "SELECT value, "
             "CAST(row_number() OVER (ORDER BY n DESC, value) AS INTEGER) AS code "
-            "FROM (SELECT value, count(*) AS n FROM item_values GROUP BY value)"
+            "FROM (SELECT value, count(*) AS n FROM item_values GROUP BY value)",
         )
         cardinality = int(engine.rows("SELECT count(*) FROM item_codes")[0][0])
     else:
         _declare(engine, feature.values)
         cardinality = len(feature.values)
     ordered = "SELECT value, code FROM item_codes ORDER BY code, value"
-    schema = engine.table(f"{ordered} LIMIT 0").schema
+    schema = engine.schema(ordered)
     write_parquet(folder / "values" / f"{feature.name}.parquet", engine.batches(ordered), schema)
-    engine.run(
-        "CREATE TABLE item_coded AS SELECT DISTINCT item_values.number, item_codes.code "
-        "FROM item_values JOIN item_codes ON item_codes.value = item_values.value"
+    engine.store(
+        "item_coded",
+        "SELECT DISTINCT item_values.number, item_codes.code "
+        "FROM item_values JOIN item_codes ON item_codes.value = item_values.value",
     )
     found = _write_codes(engine, feature, item_count, folder)
     return FittedCategorical(
@@ -66,14 +66,14 @@ def write_categorical(
 def _distinct(engine: Engine, feature: CategoricalFeature, values: str) -> str:
     """SQL for each item's values, each once."""
     value = "value"
-    if type_kind(engine.columns(values)["value"]) == "list":
-        values = f"(SELECT number, {each_of('value')} AS value FROM {values} AS lists)"
+    if engine.type_kind(engine.columns(values)["value"]) == "list":
+        values = f"(SELECT number, {engine.each_of('value')} AS value FROM {values} AS lists)"
     elif feature.separator is not None:
-        parts = each_of(split_text("CAST(value AS STRING)", feature.separator))
+        parts = engine.each_of(engine.split_text("CAST(value AS STRING)", feature.separator))
         values = f"(SELECT number, {parts} AS value FROM {values} AS joined)"
         value = "nullif(trim(value), '')"
     known = f"{value} IS NOT NULL"
-    if type_kind(engine.columns(values)["value"]) == "float":
+    if engine.type_kind(engine.columns(values)["value"]) == "float":
         known += f" AND NOT isnan({value})"
     return f"SELECT DISTINCT number, {value} AS value FROM {values} AS each WHERE {known}"
 

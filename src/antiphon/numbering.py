@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from antiphon.engine import Engine
+from antiphon.engines import Engine
 
 __all__ = ["number_items", "number_users", "write_parquet"]
 
@@ -28,11 +28,12 @@ def number_users(engine: Engine, train_end_s: int) -> tuple[int, int]:
     Returns:
         How many users training has, and how many there are in all.
     """
-    engine.run(
-        "CREATE TABLE users AS SELECT user_id AS id, "
+    engine.store(
+        "users",
+        "SELECT user_id AS id, "
         "CAST(row_number() OVER (ORDER BY CASE WHEN n > 0 THEN 0 ELSE 1 END, user_id) AS INTEGER) "
         "AS number, n AS count "
-        f"FROM (SELECT user_id, {_count_before(train_end_s)} AS n FROM positives GROUP BY user_id)"
+        f"FROM (SELECT user_id, {_count_before(train_end_s)} AS n FROM positives GROUP BY user_id)",
     )
     return _sizes(engine, "users", "count > 0")
 
@@ -56,12 +57,13 @@ def number_items(engine: Engine, train_end_s: int, catalogue: Sequence[str]) -> 
         f"SELECT item_id, {_count_before(train_end_s)} AS n, "
         f"{_count_before(train_end_s)} > 0 AS known FROM positives GROUP BY item_id"
     )
-    engine.run(
-        "CREATE TABLE items AS SELECT item_id AS id, "
+    engine.store(
+        "items",
+        "SELECT item_id AS id, "
         "CAST(row_number() OVER (ORDER BY known DESC, n DESC, item_id) AS INTEGER) AS number, "
         "CAST(n AS BIGINT) AS count, known FROM (SELECT item_id, sum(n) AS n, "
         "max(CASE WHEN known THEN 1 ELSE 0 END) = 1 AS known "
-        f"FROM ({counted}{listed}) AS listed GROUP BY item_id)"
+        f"FROM ({counted}{listed}) AS listed GROUP BY item_id)",
     )
     return _sizes(engine, "items", "known")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from antiphon.artifacts import write_json, write_stage, write_text
 from antiphon.config import Config
-from antiphon.engine import Engine
+from antiphon.engines import Engine, open_engine
 from antiphon.errors import LogError
 from antiphon.event_arrays import WrittenEvents, write_events, write_training_events
 from antiphon.events import Log, context_column, open_log
@@ -75,7 +75,7 @@ def prepare(
         work = folder / "work"
         work.mkdir()
         memory = _bytes(config.prepare.memory_limit)
-        with Engine(work, memory, config.prepare.threads) as engine:
+        with open_engine(config.prepare, work, memory) as engine:
             _write(engine, config, folder, tell)
         shutil.rmtree(work)
         tell("writing to disk")
@@ -91,10 +91,11 @@ def _write(engine: Engine, config: Config, folder: Path, tell: Callable[[str], N
 
     tell("finding positive events")
     contexts = "".join(f", {context_column(n)}" for n in range(len(config.features.context)))
-    engine.run(
-        f"CREATE TABLE positives AS SELECT user_id, item_id, timestamp_s, is_target{contexts} "
+    engine.store(
+        "positives",
+        f"SELECT user_id, item_id, timestamp_s, is_target{contexts} "
         f"FROM log WHERE is_positive AND (timestamp_s < {split.train_end_s} "
-        f"OR (is_target AND timestamp_s >= {split.held_out_start_s}))"
+        f"OR (is_target AND timestamp_s >= {split.held_out_start_s}))",
     )
     _refuse_empty(engine, log, split)
 
@@ -197,8 +198,7 @@ def _write_vocabularies(
                 f"SELECT {table}.id, {table}.number, {table}.count{extra} FROM {table} {join} "
                 f"WHERE {condition} ORDER BY {table}.number"
             )
-            schema = engine.table(f"{sql} LIMIT 0").schema
-            write_parquet(where / f"{table}.parquet", engine.batches(sql), schema)
+            write_parquet(where / f"{table}.parquet", engine.batches(sql), engine.schema(sql))
 
 
 def _write_statistics(

@@ -108,10 +108,18 @@ class SplitSection(Section):
 
 
 class PrepareSection(Section):
-    """Resources of the prepare stage."""
+    """Where the prepare stage runs and with what; nothing of it changes what comes out."""
 
-    memory_limit: str = Field("2GiB", pattern=MEMORY, description="memory the whole stage may use")
-    threads: int | None = Field(None, ge=1, description="threads; by default all cores")
+    engine: Literal["duckdb", "spark"] = Field(
+        "duckdb", description="what runs the SQL: DuckDB in this process, or a Spark cluster"
+    )
+    master: str | None = Field(
+        None, description="Spark's master, `spark://HOST:PORT`; by default as Spark is configured"
+    )
+    memory_limit: str = Field(
+        "2GiB", pattern=MEMORY, description="memory the whole stage may use with DuckDB"
+    )
+    threads: int | None = Field(None, ge=1, description="threads of DuckDB; by default all cores")
 
 
 class ModelSection(Section):

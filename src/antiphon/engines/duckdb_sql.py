@@ -1,9 +1,4 @@
-"""The SQL engine of the prepare stage: DuckDB, and the only module that knows it.
-
-Everything else writes SQL that other engines have too (Spark, with `"` as the quote of names), so
-that the same text can run on a cluster. What differs between engines is here: opening files,
-settings, fetching, the names of types, the few functions without a common spelling, and errors.
-"""
+"""DuckDB as the engine of the prepare stage: in this process, and the only module that knows it."""
 
 from __future__ import annotations
 
@@ -14,32 +9,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from antiphon.engines.protocol import FileKind, TypeKind, quote
 from antiphon.errors import AntiphonError, ConfigError, LogError, did_you_mean
 
-__all__ = [
-    "Engine",
-    "TypeKind",
-    "each_of",
-    "is_no_vector",
-    "quote",
-    "seconds_of_timestamp",
-    "split_text",
-    "type_kind",
-]
+__all__ = ["DuckDB"]
 
-TypeKind = Literal["whole", "text", "float", "boolean", "list", "time", "other"]
-
-_WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT"} | {
-    "UTINYINT",
-    "USMALLINT",
+_WHOLE = {f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG")} | {
+    "INTEGER",
     "UINTEGER",
-    "UBIGINT",
 }
+_FLOAT = {"FLOAT", "DOUBLE", "HUGEINT", "UHUGEINT"}
 
 # What the process needs beside the engine's own buffers: Python with numpy, pyarrow and DuckDB's
 # code is about 150 MB, and what the engine allocates past its limit grows with the limit.
@@ -49,49 +33,8 @@ _SHARE = 0.7
 _THREAD_BYTES = 150 * 2**20  # what a thread needs to work with, by DuckDB's own advice
 
 
-def quote(name: str) -> str:
-    """A column's name as SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def seconds_of_timestamp(expression: str) -> str:
-    """SQL for the seconds since 1970 of a timestamp or date, with their fraction."""
-    return f"epoch({expression})"
-
-
-def each_of(expression: str) -> str:
-    """SQL that makes one row of each element of a list."""
-    return f"unnest({expression})"
-
-
-def split_text(expression: str, separator: str) -> str:
-    """SQL for the list of the parts of a text."""
-    return f"string_split({expression}, '{separator.replace(chr(39), chr(39) * 2)}')"
-
-
-def is_no_vector(expression: str, size: int) -> str:
-    """SQL that holds where a list has another size, or an element that is null or not finite."""
-    finite = f"list_filter({expression}, lambda e: isfinite(CAST(e AS FLOAT)))"
-    return f"coalesce(len({expression}) <> {size} OR len({finite}) <> {size}, FALSE)"
-
-
-def type_kind(type_name: str) -> TypeKind:
-    """What a column's type means to us."""
-    if type_name.endswith("]"):
-        return "list"
-    if type_name in _WHOLE:
-        return "whole"
-    if type_name in {"VARCHAR", "UUID"} or type_name.startswith("ENUM"):
-        return "text"
-    if type_name in {"FLOAT", "DOUBLE", "HUGEINT", "UHUGEINT"} or type_name.startswith("DECIMAL"):
-        return "float"
-    if type_name == "BOOLEAN":
-        return "boolean"
-    return "time" if type_name.startswith(("TIMESTAMP", "DATE")) else "other"
-
-
-class Engine:
-    """A DuckDB database in a folder of its own.
+class DuckDB:
+    """A database in a folder of its own; see `Engine`.
 
     Args:
         folder: an existing folder for tables and for what doesn't fit in memory.
@@ -113,7 +56,7 @@ class Engine:
         with _explained():
             self._database = duckdb.connect(str(folder / "tables.duckdb"), config=settings)
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> DuckDB:
         return self
 
     def __exit__(
@@ -124,27 +67,32 @@ class Engine:
     ) -> None:
         self._database.close()
 
-    def scan(self, paths: Sequence[Path], kind: Literal["parquet", "csv"]) -> str:
+    def scan(self, paths: Sequence[Path], kind: FileKind) -> str:
         """SQL for the rows of files that have the same columns."""
         names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
         if kind == "parquet":
             return f"read_parquet([{names}])"
         return f"read_csv([{names}], header = true, sample_size = -1)"  # types from all rows
 
-    def run(self, sql: str) -> None:
-        """Run a statement."""
+    def view(self, name: str, sql: str) -> None:
+        """Give a query a name, replacing an older one."""
+        self._run(f"CREATE OR REPLACE VIEW {quote(name)} AS {sql}")
+
+    def store(self, name: str, sql: str) -> None:
+        """Keep the result of a query as a table, replacing an older one."""
+        self._run(f"CREATE OR REPLACE TABLE {quote(name)} AS {sql}")
+
+    def load(self, name: str, table: pa.Table) -> None:
+        """Keep an Arrow table as a table, replacing an older one."""
         with _explained():
-            self._database.execute(sql)
+            self._database.register("_loading", table)
+            self.store(name, "SELECT * FROM _loading")
+            self._database.unregister("_loading")
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """A small result."""
         with _explained():
             return list(self._database.execute(sql).fetchall())
-
-    def in_order(self, sql: str) -> list[tuple[Any, ...]]:
-        """A small result of a statement that counts rows as they come in the files (slow)."""
-        self.run("SET threads = 1; SET preserve_insertion_order = true")
-        return self.rows(sql)
 
     def batches(self, sql: str, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
         """A large result, about `rows` rows at a time."""
@@ -156,12 +104,9 @@ class Engine:
         with _explained():
             return self._database.sql(sql).to_arrow_table()
 
-    def load(self, name: str, table: pa.Table) -> None:
-        """Store an Arrow table as a table."""
-        with _explained():
-            self._database.register("_loading", table)
-            self._database.execute(f"CREATE TABLE {quote(name)} AS SELECT * FROM _loading")
-            self._database.unregister("_loading")
+    def schema(self, sql: str) -> pa.Schema:
+        """The Arrow types of a result, without making it."""
+        return self.table(f"{sql} LIMIT 0").schema
 
     def columns(self, relation: str) -> dict[str, str]:
         """Names and types of a relation's columns."""
@@ -169,11 +114,7 @@ class Engine:
         return {str(row[0]): str(row[1]) for row in rows}
 
     def check(self, expression: str, relation: str, key: str) -> str:
-        """The type of an SQL expression over one row of a relation.
-
-        Raises:
-            ConfigError: it isn't SQL over these columns; `key` says where it was written.
-        """
+        """The type of an SQL expression over one row of a relation."""
         try:
             # as a condition, too: there an engine refuses what looks beyond its own row
             described = self._database.execute(
@@ -193,6 +134,53 @@ class Engine:
         if len(described) != 1:
             raise ConfigError(f"{key} must be one SQL expression", received=expression)
         return str(described[0][1])
+
+    def places(self, existing: str, wrong: str) -> list[int]:
+        """Where in the files the first rows are for which a condition holds."""
+        # numbered before the condition; one thread, so that the numbers are those in the files
+        self._run("SET threads = 1; SET preserve_insertion_order = true")
+        source, condition = existing.split(" AS existing WHERE ", 1)
+        numbered = f"(SELECT *, row_number() OVER () AS row_of_log FROM {source} AS files)"
+        found = self.rows(
+            f"SELECT row_of_log FROM {numbered} AS existing WHERE {condition} "
+            f"AND {wrong} ORDER BY row_of_log LIMIT 5"
+        )
+        return [int(row[0]) for row in found]
+
+    def type_kind(self, type_name: str) -> TypeKind:
+        """What a column's type means to us."""
+        if type_name.endswith("]"):
+            return "list"
+        if type_name in _WHOLE:
+            return "whole"
+        if type_name in {"VARCHAR", "UUID"} or type_name.startswith("ENUM"):
+            return "text"
+        if type_name in _FLOAT or type_name.startswith("DECIMAL"):
+            return "float"
+        if type_name == "BOOLEAN":
+            return "boolean"
+        return "time" if type_name.startswith(("TIMESTAMP", "DATE")) else "other"
+
+    def seconds_of_timestamp(self, expression: str) -> str:
+        """SQL for the seconds since 1970 of a timestamp or date, with their fraction."""
+        return f"epoch({expression})"
+
+    def each_of(self, expression: str) -> str:
+        """SQL that makes one row of each element of a list."""
+        return f"unnest({expression})"
+
+    def split_text(self, expression: str, separator: str) -> str:
+        """SQL for the list of the parts of a text."""
+        return f"string_split({expression}, '{separator.replace(chr(39), chr(39) * 2)}')"
+
+    def is_no_vector(self, expression: str, size: int) -> str:
+        """SQL that holds where a list has another size, or a null or infinite element, or NaN."""
+        finite = f"list_filter({expression}, lambda e: isfinite(CAST(e AS FLOAT)))"
+        return f"coalesce(len({expression}) <> {size} OR len({finite}) <> {size}, FALSE)"
+
+    def _run(self, sql: str) -> None:
+        with _explained():
+            self._database.execute(sql)
 
     def _hint(self, error: duckdb.Error, expression: str, columns: Sequence[str]) -> str | None:
         unknown = re.search(r'Referenced column "(.+?)" not found', str(error))
