@@ -120,7 +120,7 @@ def prepared(runs, later) -> Prepared:
 def carried(old, later, prepared) -> tuple[TwoTower, TwoTower, str]:
     """A model as training starts with it, the same one grown, and what was said of it."""
     config = Config.load(later)
-    fresh, grown = (TwoTower(prepared.schema, config.model, config.train) for _ in range(2))
+    fresh, grown = (TwoTower(prepared.schema, config.model, config.train, 9) for _ in range(2))
     return fresh, grown, grow(grown, config, prepared, Parent.open(old))
 
 
@@ -164,6 +164,8 @@ def test_other_weights_and_their_optimizer_are_carried_too(old, prepared, carrie
         kept = read_dense(old / "model" / file)
         assert set(kept) == set(variables)
         for path, variable in variables.items():
+            if path == "iteration":
+                continue
             value, old_value = np.asarray(variable.value), kept[path]
             if "feature_mood" in path:
                 start = np.asarray(dense_variables(fresh)[file][path].value)
@@ -174,7 +176,9 @@ def test_other_weights_and_their_optimizer_are_carried_too(old, prepared, carrie
                     ]
                 )
             assert value.tobytes() == old_value.tobytes(), path
-    assert np.asarray(dense_variables(grown)["optimizer.npz"]["iteration"].value) > 50
+    assert read_dense(old / "model/optimizer.npz")["iteration"] > 50
+    steps = dense_variables(grown)["optimizer.npz"]["iteration"].value
+    assert np.asarray(steps) == 0, "the learning rate falls anew"
 
 
 def test_what_was_known_is_told(old, carried) -> None:

@@ -14,6 +14,7 @@ from antiphon.batches import Batches
 from antiphon.embedding import read_rows
 from antiphon.errors import ArtifactError, ConfigError, NonFiniteError, NotLearningError
 from antiphon.history import gather_history
+from antiphon.model import TwoTower
 from antiphon.prepared import Prepared
 from antiphon.queries import Queries, queries_of_window
 from antiphon.retrieval import TrainedModel
@@ -132,6 +133,17 @@ def test_nothing_compiles_after_the_first_step(prepared) -> None:
     assert compiled, "the listener hears compilations"
     assert len(steps) > 10
     assert max(compiled) <= steps[1], f"compiled at steps {sorted(set(compiled))}"
+
+
+def test_the_learning_rate_of_dense_weights_falls_evenly_to_nothing(prepared) -> None:
+    config = planted.config(train__dense_learning_rate=0.004)
+    model = TwoTower(prepared.schema, config.model, config.train, steps=20)
+    rates = {}
+    for done in (0, 5, 20):
+        model.optimizer.iterations.assign(done)
+        rates[done] = float(model.optimizer.learning_rate)
+    # .004 * (1 - done / 20)
+    assert rates == pytest.approx({0: 0.004, 5: 0.003, 20: 0.0})
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(prepared) -> None:

@@ -4,7 +4,7 @@ Numbers of users, items and values belong to one log. What they stand for is mat
 ids and by the values themselves: a known row keeps its embedding and its accumulator, whatever its
 number now, and a new one is as every row before training: close to nothing, so that an item is at
 first what its content says. All other weights and their optimizer's state are carried over as they
-are.
+are; steps are counted anew.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _carry_dense(model: TwoTower, folder: Path, places: Mapping[str, Places]) ->
             )
         arrays = read_dense(folder / file)
         for path, variable in variables.items():
-            if path == "learning_rate":  # the config's
+            if path in ("learning_rate", "iteration"):  # the config's, and this training's
                 continue
             at = places.get(path)
             for slot in ("_momentum", "_velocity"):

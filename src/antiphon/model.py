@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,9 +53,15 @@ class TwoTower(keras.Model):
     """A query tower and a candidate tower over embedding tables.
 
     Tables, by name: `user`, `item`, and `item.NAME` for each categorical item feature.
+
+    Args:
+        steps: of the training, over which the dense weights' learning rate falls evenly to
+            nothing; by default it doesn't.
     """
 
-    def __init__(self, schema: Schema, model: ModelSection, train: TrainSection) -> None:
+    def __init__(
+        self, schema: Schema, model: ModelSection, train: TrainSection, steps: int | None = None
+    ) -> None:
         super().__init__(name="two_tower")
         self.table_learning_rate = train.learning_rate
         self.id_dropout = model.id_dropout if schema.item else 0.0
@@ -68,7 +74,10 @@ class TwoTower(keras.Model):
         self.query_tower = QueryTower.of(schema, model)
         self.candidate_tower = CandidateTower(schema.item, model.width)
         self.repeat_term = RepeatTerm(self.query_tower.context) if model.repeats else None
-        self.compile(optimizer=keras.optimizers.Adam(train.dense_learning_rate))
+        rate: Any = train.dense_learning_rate
+        if steps:
+            rate = keras.optimizers.schedules.PolynomialDecay(rate, steps, end_learning_rate=0.0)
+        self.compile(optimizer=keras.optimizers.Adam(rate))
         self.optimizer.build(self.trainable_variables)
         self.built = True
 

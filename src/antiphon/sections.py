@@ -178,8 +178,12 @@ class TrainSection(Section):
     negative_power: float = Field(
         0.75, ge=0, le=1, description="sampled negatives are drawn by (count + 0.5) ** this"
     )
-    learning_rate: float = Field(0.1, gt=0, description="of the embedding tables (Adagrad)")
-    dense_learning_rate: float = Field(0.001, gt=0, description="of all other weights (Adam)")
+    learning_rate: float = Field(0.2, gt=0, description="of the embedding tables (Adagrad)")
+    dense_learning_rate: float = Field(
+        0.001,
+        gt=0,
+        description="of all other weights (Adam), at first; it falls evenly to nothing",
+    )
     chance_steps: int = Field(
         500, ge=1, description="stop if the loss hasn't left chance after this many steps"
     )

@@ -151,7 +151,7 @@ def train_model(
         config.model.width,
     )
     with freed_memory_kept(), _shared_by(devices, by_rows), _stop_request(checkpoints) as stop:
-        model = TwoTower(prepared.schema, config.model, config.train)
+        model = TwoTower(prepared.schema, config.model, config.train, training.steps)
         if checkpoints:
             training = checkpoints.resume(model, training)
         if parent and not training.done:
