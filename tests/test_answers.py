@@ -16,13 +16,13 @@ from hypothesis import Phase, given, settings
 from antiphon import pipeline
 from antiphon.answers import Answer
 from antiphon.errors import RequestError
+from antiphon.feature_layers import ContextEncoder
 from antiphon.library import Library
 from antiphon.queries import Queries
 from antiphon.recommend import Recommender
 from antiphon.repeat_term import RepeatTerm
 from antiphon.request import MODES, Request
 from antiphon.retrieval import TrainedModel
-from antiphon.towers import ContextEncoder
 from chain import FIRST_ITEM, FIRST_USER, ITEMS, USERS
 from searched_run import MAKERS, trained_model
 

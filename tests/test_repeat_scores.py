@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from antiphon.feature_layers import ContextEncoder
 from antiphon.history import AGE_BUCKETS, History
 from antiphon.library import PLAYS, Library, Plays
 from antiphon.own_library import OwnScores, own_items, slices_of_events
@@ -17,7 +18,7 @@ from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
 from antiphon.repeat_term import RepeatTerm
 from antiphon.schema import FittedCategorical, FittedCyclic, FittedNumeric, FittedVector
-from antiphon.towers import ContextEncoder, QueryTower
+from antiphon.towers import QueryTower
 
 FEATURES = (
     FittedCategorical(name="mood", cardinality=2, values=("0", "1")),

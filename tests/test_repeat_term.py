@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from antiphon.feature_layers import ContextEncoder
 from antiphon.repeat_term import GAIN, RepeatTerm
 from antiphon.schema import FittedCategorical
-from antiphon.towers import ContextEncoder
 
 MOOD = FittedCategorical(name="mood", cardinality=2, values=("0", "1"))
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from antiphon.feature_layers import FeatureEncoder
 from antiphon.schema import FittedCategorical, FittedCyclic, FittedNumeric, FittedVector
-from antiphon.towers import CandidateTower, FeatureEncoder, QueryTower
+from antiphon.towers import CandidateTower, QueryTower
 
 MOOD = FittedCategorical(name="mood", cardinality=2, values=("0", "1"))
 HOUR = FittedCyclic(name="hour", period=24)

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import keras
 from jaxtyping import Array, Float32
 
+from antiphon.feature_layers import ContextEncoder
 from antiphon.repeat_scores import GAIN, LEAST, SOFTPLUS_OF_HALF
-from antiphon.towers import ContextEncoder
 
 __all__ = ["RepeatTerm"]
 
