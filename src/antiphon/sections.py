@@ -131,11 +131,7 @@ class ModelSection(Section):
         0.1, ge=0, lt=1, description="share of training contexts shown as unknown"
     )
     user_dropout: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="share of training users shown as unknown; with 1 only their history tells "
-        "users apart",
+        0.5, ge=0, le=1, description="share of training users shown as unknown; 1: history alone"
     )
     id_dropout: float = Field(
         0.0,
@@ -180,9 +176,7 @@ class TrainSection(Section):
     )
     learning_rate: float = Field(0.2, gt=0, description="of the embedding tables (Adagrad)")
     dense_learning_rate: float = Field(
-        0.001,
-        gt=0,
-        description="of all other weights (Adam), at first; it falls evenly to nothing",
+        0.001, gt=0, description="of all other weights (Adam); falls evenly to nothing"
     )
     chance_steps: int = Field(
         500, ge=1, description="stop if the loss hasn't left chance after this many steps"
