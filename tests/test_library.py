@@ -1,10 +1,11 @@
 """Plays of an item up to a moment, against a loop over the user's events."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon import library as module
+from antiphon import orders
 from antiphon.library import PLAYS, Library
 from antiphon.prepared import Events
 
@@ -33,11 +34,9 @@ LOGS = st.lists(
 @given(LOGS, st.integers(1, 30))
 def test_plays_are_those_that_a_loop_finds(users, rows_at_once) -> None:
     events = _events(users)
-    module.ROWS_AT_ONCE, kept = rows_at_once, module.ROWS_AT_ONCE
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(orders, "ROWS_AT_ONCE", rows_at_once)
         library = Library.of(events)
-    finally:
-        module.ROWS_AT_ONCE = kept
     for user in range(1, len(events.starts)):
         start, end = int(events.starts[user]), int(events.ends[user])
         for row in range(start, end):

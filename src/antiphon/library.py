@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int32, Int64, Shaped
 
+from antiphon.orders import by_item
 from antiphon.prepared import Events
 
 __all__ = ["PLAYS", "Library", "Plays"]
 
 PLAYS = 4
 """How many of the last plays of an item are looked at one by one; of all others only the number."""
-ROWS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -74,29 +74,9 @@ class Library:
 
     @classmethod
     def of(cls, events: Events) -> Library:
-        """Sort the events of a range of users at a time."""
-        count = len(events.item_number)
-        rows_type = np.int32 if count < 2**31 else np.int64
-        by_item, place = np.empty(count, rows_type), np.empty(count, rows_type)
-        earlier = np.empty(count, np.int32)
-        bounds = np.append(events.starts, count)
-        first = 0
-        while first < len(events.starts):
-            last = int(np.searchsorted(bounds, bounds[first] + ROWS_AT_ONCE, side="right")) - 1
-            last = max(last, first + 1)
-            rows = slice(int(bounds[first]), int(bounds[last]))
-            lengths = np.diff(bounds[first : last + 1])
-            user = np.repeat(np.arange(len(lengths)), lengths)
-            item = np.asarray(events.item_number[rows])
-            order = np.lexsort((item, user))
-            by_item[rows] = rows.start + order
-            place[rows.start + order] = rows.start + np.arange(len(order))
-            new = np.ones(len(order), bool)
-            new[1:] = (np.diff(item[order]) != 0) | (np.diff(user[order]) != 0)
-            at = np.arange(len(order))
-            earlier[rows.start + order] = at - np.maximum.accumulate(np.where(new, at, 0))
-            first = last
-        return cls(events, by_item, place, earlier)
+        """The library of a log's users."""
+        order = by_item(events)
+        return cls(events, order.row, order.place, order.earlier)
 
     def is_last(
         self, rows: Int64[np.ndarray, " rows"], end: Int64[np.ndarray, " rows"]

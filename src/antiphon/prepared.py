@@ -10,6 +10,7 @@ prepared/
     timestamp_s.npy               int64 [events]
     is_target.npy                 bool  [events]
     context/NAME.npy              one row an event, encoded as in schema.py
+    by_time/, by_item/            the same events in other orders: see `ByTime`, `ByItem`
   held_out/                       the targets of the test window, in the same form
     users.parquet, items.parquet  the same columns: new users and cold items, numbered on
   item_features/NAME.npy          one row an item number; row 0 is all missing
@@ -20,20 +21,48 @@ prepared/
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Int32, Int64, Shaped
+from jaxtyping import Bool, Int, Int32, Int64, Shaped
 
 from antiphon.artifacts import Stage, open_stage
 from antiphon.schema import Schema
 
-__all__ = ["Events", "Prepared", "read_schema", "rows_between"]
+__all__ = ["ByItem", "ByTime", "Events", "Prepared", "read_schema", "rows_between"]
+
+
+@dataclass(frozen=True)
+class ByTime:
+    """All rows of events by time, and as they stand within a second; orders.py makes it.
+
+    What is in the rows stands beside them, so that a stretch of time is read in one piece.
+    """
+
+    row: Int[np.ndarray, " events"]
+    item_number: Int32[np.ndarray, " events"]
+    timestamp_s: Int64[np.ndarray, " events"]
+
+
+@dataclass(frozen=True)
+class ByItem:
+    """All rows of events user by user, and then by (item, time); orders.py makes it.
+
+    `place` is where each row stands in `row`; `earlier` how many earlier events there are of its
+    user and item.
+    """
+
+    row: Int[np.ndarray, " events"]
+    place: Int[np.ndarray, " events"]
+    earlier: Int32[np.ndarray, " events"]
+
+
+Order = TypeVar("Order", ByTime, ByItem)
 
 
 @dataclass(frozen=True)
@@ -41,6 +70,7 @@ class Events:
     """Events sorted by (user, time).
 
     Those of user `u` are the rows `starts[u]` to `ends[u]`; user 0, the unknown one, has none.
+    The other orders, if there, are of all rows, whatever is in sight.
     """
 
     starts: Int64[np.ndarray, " users"]
@@ -49,6 +79,8 @@ class Events:
     timestamp_s: Int64[np.ndarray, " events"]
     is_target: Bool[np.ndarray, " events"]
     context: Mapping[str, Shaped[np.ndarray, "events ..."]]
+    by_time: ByTime | None = None
+    by_item: ByItem | None = None
 
     @classmethod
     def open(cls, folder: Path, context_names: tuple[str, ...]) -> Events:
@@ -61,6 +93,8 @@ class Events:
             timestamp_s=_map(folder / "timestamp_s.npy"),
             is_target=_map(folder / "is_target.npy"),
             context={name: _map(folder / "context" / f"{name}.npy") for name in context_names},
+            by_time=_open_order(ByTime, folder / "by_time"),
+            by_item=_open_order(ByItem, folder / "by_item"),
         )
 
     @property
@@ -93,13 +127,21 @@ class Events:
         """The same events as seen at `time_s`: later ones are out of sight."""
         users = np.arange(len(self.starts))
         ends = self.first_at(users, np.full(len(users), time_s, np.int64))
-        return Events(
-            self.starts, ends, self.item_number, self.timestamp_s, self.is_target, self.context
-        )
+        return replace(self, ends=ends)
 
     def rows(self) -> Int64[np.ndarray, " visible"]:
         """The row numbers of all events in sight."""
         return rows_between(self.starts, self.ends)
+
+    def row_blocks(self, rows: int) -> Iterator[Int64[np.ndarray, " some"]]:
+        """The row numbers of `rows()`, about so many at a time, or one user's."""
+        ends = np.cumsum(self.ends - self.starts)
+        first = 0
+        while first < len(ends):
+            before = ends[first - 1] if first else 0
+            last = max(first + 1, int(np.searchsorted(ends, before + rows, side="right")))
+            yield rows_between(self.starts[first:last], self.ends[first:last])
+            first = last
 
     def row_users(self) -> Int64[np.ndarray, " visible"]:
         """The user number of each row of `rows()`."""
@@ -187,6 +229,13 @@ def rows_between(
 def read_schema(folder: Path) -> Schema:
     """The fitted schema of a prepared folder."""
     return Schema.model_validate_json((folder / "schema.json").read_text(encoding="utf-8"))
+
+
+def _open_order(kind: type[Order], folder: Path) -> Order | None:
+    # held-out events have none, and neither has what older versions prepared
+    if not folder.is_dir():
+        return None
+    return kind(*(_map(folder / f"{field.name}.npy") for field in fields(kind)))
 
 
 def _map(path: Path) -> Shaped[np.ndarray, "..."]:

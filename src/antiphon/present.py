@@ -48,7 +48,7 @@ class Present:
         self.horizon_s = max(horizon_s, 1)
         self.steps = steps
         self.timeline = Timeline(events)
-        self._begin_s, self._end_s = (self.timeline.time_s(place) for place in (0, -1))
+        self._begin_s, self._end_s = (int(self.timeline.timestamp_s[place]) for place in (0, -1))
         # a step's window is asked for when it is sampled, and again when it is gone to
         self._places = lru_cache(maxsize=2)(self._find_places)
         self._sweeps = max(1, min(SWEEPS, steps // STEPS_OF_A_SWEEP))
@@ -60,7 +60,7 @@ class Present:
         sweep, begin = self._sweep(step)
         reached = (step - begin) * self._sweeps / self.steps + (sweep + 0.5) / self.steps
         place = min(int(reached * len(self.timeline.rows)), len(self.timeline.rows) - 1)
-        middle_s = self.timeline.time_s(place)
+        middle_s = int(self.timeline.timestamp_s[place])
         latest_s = max(self._begin_s, self._end_s + 1 - self.horizon_s)
         return max(self._begin_s, min(middle_s - self.horizon_s // 2, latest_s))
 
@@ -108,7 +108,7 @@ class Present:
         np.add.at(self._window, self._items(self._last, last), one)
         leaving = self._items(self._first, first)
         np.subtract.at(self._window, leaving, one)
-        self.trend.add(leaving, self.timeline.times_s(slice(self._first, first)))
+        self.trend.add(leaving, self.timeline.timestamp_s[self._first : first])
         self._first, self._last = first, last
 
     def _find_places(self, now_s: int) -> tuple[int, int]:
@@ -116,4 +116,4 @@ class Present:
         return self.timeline.first_at(now_s), self.timeline.first_at(now_s + self.horizon_s)
 
     def _items(self, first: int, last: int) -> Int64[np.ndarray, " rows"]:
-        return self.events.item_number[self.timeline.rows[first:last]].astype(np.int64)
+        return self.timeline.item_number[first:last].astype(np.int64)

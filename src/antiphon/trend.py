@@ -64,9 +64,7 @@ class Trend:
         """What the events in sight, all before a moment, have come to by then."""
         trend = cls(items, half_lives_s)
         trend._kept_at_s = now_s
-        rows = events.rows()
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            some = rows[start : start + ROWS_AT_ONCE]
+        for some in events.row_blocks(ROWS_AT_ONCE):
             trend._count(events.item_number[some], events.timestamp_s[some])
         return trend
 

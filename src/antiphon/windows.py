@@ -129,12 +129,14 @@ def validation_window(prepared: Prepared, section: EvaluateSection) -> Window:
     users = np.arange(len(events.starts))
     start = np.full(len(users), schema.validation_start_s, np.int64)
     window = replace(events, starts=events.first_at(users, start))
-    counts = np.bincount(known.item_number[known.rows()], minlength=schema.item_count + 1)
+    counts = np.zeros(schema.item_count + 1, np.int64)
+    for rows in known.row_blocks(ROWS_AT_ONCE):
+        counts += np.bincount(known.item_number[rows], minlength=len(counts))
     return _window(
         "validation",
         window,
         known,
-        counts.astype(np.int64),
+        counts,
         schema,
         schema.validation_start_s,
         section,
