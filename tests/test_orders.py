@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antiphon import orders
-from antiphon.event_arrays import write_orders
 from antiphon.library import Library
 from antiphon.npy import NpyWriter
 from antiphon.prepare import prepare
@@ -118,7 +117,7 @@ def test_what_an_event_costs_in_memory(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(orders, "_BINS", 1 << 13)
     tracemalloc.start()
     try:
-        write_orders(tmp_path)
+        orders.write_orders(tmp_path)
         events = Events.open(tmp_path, ())
         Timeline(events)
         Library.of(events)

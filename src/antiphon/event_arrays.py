@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,7 @@ from antiphon.engines import Engine
 from antiphon.events import context_column
 from antiphon.fit import fit_categorical, fit_numeric
 from antiphon.npy import NpyWriter, read_blocks
-from antiphon.orders import in_item_order, in_time_order
-from antiphon.prepared import ByItem, ByTime, Events
+from antiphon.orders import write_orders
 from antiphon.schema import (
     CategoricalFeature,
     CyclicFeature,
@@ -39,7 +38,7 @@ from antiphon.schema import (
     VectorFeature,
 )
 
-__all__ = ["WrittenEvents", "write_events", "write_orders", "write_training_events"]
+__all__ = ["WrittenEvents", "write_events", "write_training_events"]
 
 _BLOCK = 1_000_000
 # seen for a sort of four narrow columns and a join, with room for its copies
@@ -106,28 +105,6 @@ def write_events(
     window = f"timestamp_s >= {start_s} AND timestamp_s < {end_s}"
     written = _write(engine, folder, window, user_count, [_encoded(f) for f in fitted])
     return WrittenEvents(*written[:3], tuple(fitted), written[3])
-
-
-def write_orders(folder: Path) -> None:
-    """Write the events of a folder in their other orders, some in memory at a time."""
-    events = Events.open(folder, ())
-    count = len(events.item_number)
-    for name, kind, blocks in (
-        ("by_time", ByTime, in_time_order(events, folder)),
-        ("by_item", ByItem, in_item_order(events)),
-    ):
-        with ExitStack() as files:
-            writers: list[NpyWriter] = []
-            for block in blocks:
-                if not writers:
-                    writers = [
-                        files.enter_context(
-                            NpyWriter(folder / name / f"{field.name}.npy", part.dtype, (count,))
-                        )
-                        for field, part in zip(fields(kind), block, strict=True)
-                    ]
-                for writer, part in zip(writers, block, strict=True):
-                    writer.write(part)
 
 
 def _fit(engine: Engine, feature: Feature, column: str, window: str) -> FittedFeature:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import DTypeLike
 
-__all__ = ["NpyWriter", "read_blocks"]
+__all__ = ["NpyWriter", "read_blocks", "read_rows"]
 
 
 class NpyWriter:
@@ -57,13 +58,18 @@ class NpyWriter:
 
 def read_blocks(path: Path, rows: int) -> Iterator[Shaped[np.ndarray, "rows ..."]]:
     """Read an array back, `rows` rows at a time."""
+    count = len(np.load(path, mmap_mode="r", allow_pickle=False))
+    for start in range(0, count, rows):
+        yield read_rows(path, start, min(start + rows, count))
+
+
+def read_rows(path: Path, start: int, end: int) -> Shaped[np.ndarray, "rows ..."]:
+    """Some successive rows of an array, which is as `NpyWriter` and numpy write it."""
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
             raise ValueError(f"{path} has .npy version {version}")
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         width = int(np.prod(shape[1:], dtype=np.int64))
-        for start in range(0, shape[0], rows):
-            count = min(rows, shape[0] - start)
-            block = np.fromfile(file, dtype, count * width)
-            yield block.reshape(count, *shape[1:])
+        file.seek(start * width * dtype.itemsize, os.SEEK_CUR)
+        return np.fromfile(file, dtype, (end - start) * width).reshape(end - start, *shape[1:])
