@@ -133,7 +133,8 @@ def test_arrays_are_those_of_duckdb(tmp_path: Path, cluster: Any) -> None:
     section["where"] = "twice IS NULL OR twice < 4"
     found, folder = _both(tmp_path, tmp_path / "log/*.parquet", features=features, log=section)
     arrays = [name for name in found if name.endswith(".npy")]
-    assert len(arrays) == 2 * (4 + 5) + 7
+    # of training and of the test window: four columns and five contexts; six of other orders
+    assert len(arrays) == 2 * (4 + 5) + 6 + 7
     ids = pq.read_table(folder / "users.parquet").column("id")
     assert ids.type == pa.uint32(), "the log's type is kept"
     assert len(ids) > 10
