@@ -94,7 +94,7 @@ def test_windows_cover_the_log_evenly(batches: Batches) -> None:
     seen = np.zeros(10)
     for step in range(batches.steps_per_epoch):
         now_s = batches._present.moment_s(step)
-        drawn = batches._touched(step)[0]
+        drawn = batches._touched(step, batches.share)[0]
         times_s = events.timestamp_s[drawn.targets]
         assert (times_s >= now_s).all()
         assert (times_s < now_s + planted.DAY).all()
@@ -162,13 +162,13 @@ def test_some_items_are_told_by_their_content_only(batches: Batches) -> None:
     catalogue = with_genre(replace(batches.catalogue, counts=counts), genre)
     model = batches.model.model_copy(update={"id_dropout": 0.1})
     content = replace(batches, schema=schema, catalogue=catalogue, model=model)
-    items, rng = np.arange(20_000, dtype=np.int32), np.random.default_rng(0)
-    has_id = content._has_id(items, rng)
+    items = np.arange(20_000, dtype=np.int32)
+    has_id = content._has_id(items, 3)
     assert not has_id[::2].any(), "what nobody played"
     # 10,000 items, one in ten: within four deviations
     assert abs(has_id[1::2].mean() - 0.9) < 4 * 0.3 / np.sqrt(10_000)
-    assert replace(content, model=batches.model)._has_id(items, rng).all(), "by default none"
-    assert replace(batches, model=model)._has_id(items[:50], rng).all(), "without content none"
+    assert replace(content, model=batches.model)._has_id(items, 3).all(), "by default none"
+    assert replace(batches, model=model)._has_id(items[:50], 3).all(), "without content none"
 
 
 def with_genre(catalogue: Catalogue, genre: FittedCategorical) -> Catalogue:

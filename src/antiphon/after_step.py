@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import SupportsFloat
 
 import keras
 
 from antiphon.checkpoints import Checkpoints
 from antiphon.errors import StoppedError
 from antiphon.model import TwoTower
-from antiphon.watch import Watch
+from antiphon.watch import Losses, Watch
 
 __all__ = ["AfterStep"]
+
+WRITE, STOP = 1, 2
+"""A checkpoint, and an end after it."""
 
 
 class AfterStep(keras.callbacks.CallbackList):
@@ -40,15 +41,25 @@ class AfterStep(keras.callbacks.CallbackList):
         self.watch = watch
         self.checkpoints = checkpoints
         self.stop = stop
+        self._earlier: Losses = {}
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, SupportsFloat]) -> None:  # noqa: ARG002
+    def wish(self) -> int:
+        """What this process would do after a step: `STOP`, `WRITE`, or 0 to go on."""
+        if self.stop.is_set():
+            return STOP
+        return WRITE * int(self.checkpoints is not None and self.checkpoints.due())
+
+    def on_train_batch_end(self, batch: int, logs: Losses) -> None:  # noqa: ARG002
         """Raises what the watch raises, and StoppedError once the checkpoint asked for is whole."""
         self.watch.after_step(logs)
-        if self.checkpoints and (self.stop.is_set() or self.checkpoints.due()):
+        # several processes do what one of them wished a step ago, when all could be told
+        wish = int(float(self._earlier.get("wish", 0))) if "wish" in logs else self.wish()
+        self._earlier = logs
+        if self.checkpoints and wish:
             self.watch.catch_up()
             self.model.jax_state_sync()
             self.checkpoints.write(self.model, self.watch.training)
-            if self.stop.is_set():
+            if wish == STOP:
                 self.checkpoints.wait()
                 raise _stopped(self.watch)
             self.watch.go_on()

@@ -29,6 +29,7 @@ from antiphon.present import Present
 from antiphon.rows import ItemInputs, RowFinder
 from antiphon.schema import Schema, missing_value
 from antiphon.sections import ModelSection, TrainSection
+from antiphon.share import WHOLE, Share, uniform
 
 __all__ = ["Batch", "Batches"]
 
@@ -40,9 +41,10 @@ TRIALS = 16
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A moment, who asks then, and all items that come into it, with their places in `rows`."""
+    """A moment, all candidates, who asks, and all items of theirs, with their places in `rows`."""
 
     now_s: int
+    candidates: Int32[np.ndarray, " candidates"]
     users: Int64[np.ndarray, " queries"]
     end: Int64[np.ndarray, " queries"]
     targets: Int64[np.ndarray, "queries targets"]
@@ -66,6 +68,9 @@ class Batches:
     Args:
         horizon_s: how long after the end of a history its targets may lie.
         devices: batch shapes are made divisible by this.
+        share: the queries to make batches of. All that is drawn is drawn for all of them, and
+            targets are looked up for all, since they are everybody's candidates; histories,
+            libraries, contexts, features and rows only for these.
     """
 
     events: Events
@@ -75,6 +80,7 @@ class Batches:
     train: TrainSection
     horizon_s: int
     devices: int = 1
+    share: Share = WHOLE
 
     def __post_init__(self) -> None:
         targets = self.train.targets_per_query
@@ -90,13 +96,20 @@ class Batches:
         self._negatives = Negatives(self.catalogue.counts, self.train.negative_power)
         drawn = self.train.library_negatives if self.model.repeats else 0
         owned = self.model.history_length + drawn
-        items = self.queries * (owned + targets) + self.train.sampled_negatives
+        self._own_queries = self.queries // self.share.count
+        candidates = self.queries * targets + self.train.sampled_negatives
+        items = self._own_queries * owned + candidates // self.share.count
         self._items = RowFinder(self.catalogue.rows, items, self.devices)
-        self._users = RowFinder(self.schema.user_count + 1, self.queries, self.devices)
+        self._users = RowFinder(self.schema.user_count + 1, self._own_queries, self.devices)
+        self._candidates = self._items  # all are among the items of the batch
+        if self.share.count > 1:
+            self._candidates = RowFinder(self.catalogue.rows, candidates)
         self._inputs = ItemInputs(self.catalogue, self._items.capacity, self.devices)
         # batches share most of what they touch: room for all of it would be mostly empty
         for trial in range(TRIALS):
-            self._touched((trial + 1) * self.steps_per_epoch // TRIALS - 1)
+            for number in range(self.share.count):  # all shares have room for the same
+                share = Share(number, self.share.count)
+                self._touched((trial + 1) * self.steps_per_epoch // TRIALS - 1, share)
         self._items.shrink()
         self._inputs.shrink()
 
@@ -107,13 +120,13 @@ class Batches:
 
     def batch(self, step: int) -> Batch:
         """The batch of one step; see `towers.py` for how each part is read."""
-        drawn, rng = self._touched(step)
+        drawn, rng = self._touched(step, self.share)
         self._present.advance_to(step)
-        known = np.where(rng.random(self.queries) < self.model.user_dropout, 0, drawn.users)
+        known = np.where(rng.random(self._own_queries) < self.model.user_dropout, 0, drawn.users)
         user_rows, user_at = self._users.find(known.astype(np.int32))
         inside = np.where(drawn.rows < self.catalogue.rows, drawn.rows, 0)
         trend = self._present.trend.at(inside, drawn.now_s)
-        items = {**drawn.items, "trend": trend, "has_id": self._has_id(inside, rng)}
+        items = {**drawn.items, "trend": trend, "has_id": self._has_id(inside, step)}
         return {
             "rows": {"user": user_rows, "item": drawn.rows, **drawn.value_rows},
             "user": user_at,
@@ -133,29 +146,34 @@ class Batches:
             "left_out": self._heard(drawn),
         }
 
-    def _touched(self, step: int) -> tuple[_Drawn, np.random.Generator]:
-        """What a step asks about, and which rows that touches."""
+    def _touched(self, step: int, share: Share) -> tuple[_Drawn, np.random.Generator]:
+        """What a share of a step asks about, and which rows that touches."""
         rng = np.random.Generator(np.random.Philox(key=[self.train.seed, step]))
         now_s = self._present.moment_s(step)
-        users, asked_s, end, targets = self._sample(now_s, rng)
+        sampled = self._sample(now_s, rng)
+        users, asked_s, end, targets = (share.of(each) for each in sampled)
         history = history_before(self.events, users, end, asked_s, self.model.history_length)
-        own = None
+        own, draws = None, share.draws(rng)
         if self._library:
             lengths = self.model.history_length, self.train.library_negatives
-            own = draw_own_negatives(self._library, users, end, targets, asked_s, lengths, rng)
-        positive = self.events.item_number[targets]
-        negative = self._negatives.draw(self.train.sampled_negatives, rng)
-        older = own.older if own else np.zeros((self.queries, 0), np.int32)
+            own = draw_own_negatives(self._library, users, end, targets, asked_s, lengths, draws)
+        everybodys = (
+            self.events.item_number[sampled[3]],
+            self._negatives.draw(self.train.sampled_negatives, rng),
+        )
+        positive, negative = (share.of(each) for each in everybodys)
+        older = own.older if own else np.zeros((len(users), 0), np.int32)
         parts = (positive, negative, history.item_number, older)
         rows, places = self._items.find(np.concatenate([part.ravel() for part in parts]))
         at = np.split(places, np.cumsum([part.size for part in parts[:-1]]))
         items, value_rows = self._inputs.of(rows)
         drawn = _Drawn(
             now_s,
+            np.concatenate([each.ravel() for each in everybodys]),
             *(users, end, targets, history, own, positive, negative, rows, items, value_rows),
             *(place.reshape(part.shape) for place, part in zip(at, parts, strict=True)),
         )
-        return drawn, rng
+        return drawn, draws
 
     def _sample(
         self, now_s: int, rng: np.random.Generator
@@ -191,14 +209,16 @@ class Batches:
         return np.asarray(users), asked_s, end, targets
 
     def _has_id(
-        self, items: Int32[np.ndarray, " distinct"], rng: np.random.Generator
+        self, items: Int32[np.ndarray, " distinct"], step: int
     ) -> Bool[np.ndarray, " distinct"]:
-        """Which items are told by more than their content; see `model.id_dropout`."""
+        """Which items are told by more than their content; see `model.id_dropout`.
+
+        Drawn by a hash, so that all shares that an item is in draw the same.
+        """
         if not (self.model.id_dropout and self.schema.item):
             return np.ones(len(items), bool)
-        return (self.catalogue.counts[items] > 0) & (
-            rng.random(len(items)) >= self.model.id_dropout
-        )
+        drawn = uniform(items, np.random.SeedSequence([self.train.seed, step]))
+        return (self.catalogue.counts[items] > 0) & (drawn >= self.model.id_dropout)
 
     def _log_expected_count(
         self, candidates: Int32[np.ndarray, " candidates"]
@@ -212,14 +232,16 @@ class Batches:
     def _heard(self, drawn: _Drawn) -> UInt8[np.ndarray, "queries candidates_by_8"]:
         """Bits: which candidates a query's user has had before, wherever in their library."""
         if not drawn.own:
-            return np.zeros((self.queries, 0), np.uint8)
+            return np.zeros((self._own_queries, 0), np.uint8)
         places = np.concatenate([drawn.positive_at.ravel(), drawn.negative_at])
+        if self.share.count > 1:  # others' candidates aren't among this share's rows
+            places = self._candidates.find(drawn.candidates)[1]
         starts = self.events.starts[drawn.users]
         lengths = drawn.end - starts
         heard_rows = rows_between(starts, drawn.end)
-        at = self._items.where(self.events.item_number[heard_rows])
-        heard = np.zeros((self.queries, self._items.capacity), bool)
-        heard[np.repeat(np.arange(self.queries), lengths)[at >= 0], at[at >= 0]] = True
+        at = self._candidates.where(self.events.item_number[heard_rows])
+        heard = np.zeros((self._own_queries, self._candidates.capacity), bool)
+        heard[np.repeat(np.arange(self._own_queries), lengths)[at >= 0], at[at >= 0]] = True
         return np.packbits(np.take(heard, places, axis=1), axis=1, bitorder="little")
 
     def _contexts(

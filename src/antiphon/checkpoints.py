@@ -45,12 +45,19 @@ class Checkpoints:
         made_from: whatever determines the training's result, besides `inputs`.
         inputs: the stages that it is computed from, by name.
         every_s: seconds of training between two of them; 0 for none but those asked for.
+        writes: whether this process does; of several one does, at which moment all of them help.
     """
 
     def __init__(
-        self, folder: Path, made_from: object, inputs: Mapping[str, Stage], every_s: float
+        self,
+        folder: Path,
+        made_from: object,
+        inputs: Mapping[str, Stage],
+        every_s: float,
+        writes: bool = True,
     ) -> None:
         self.folder = folder
+        self.writes = writes
         self.every_s = every_s
         self._made_from = made_from
         self._inputs = inputs
@@ -71,7 +78,8 @@ class Checkpoints:
             How far it has come then: `training` itself where there is none to go on from. Its
             notes tell of checkpoints that are damaged, or of another training, and left out.
         """
-        sweep(self.folder / "step-*")
+        if self.writes:
+            sweep(self.folder / "step-*")
         paths = sorted(self.folder.glob("step-*"))
         notes = []
         while paths:
@@ -87,6 +95,8 @@ class Checkpoints:
 
     def due(self) -> bool:
         """Whether it is time for the next one, or the last one has failed."""
+        if not self.writes:
+            return False
         if self._closing and self._closing.done() and self._closing.exception():
             return True
         return 0 < self.every_s <= time.perf_counter() - self._since
@@ -98,6 +108,9 @@ class Checkpoints:
             ArtifactError: the disk is full or can't be written, or was when the checkpoint before
                 was finished. Those that are complete stay.
         """
+        if not self.writes:
+            save_state(model, None)
+            return
         began = time.perf_counter()
         self.wait()
         path = self.folder / f"step-{training.done:010d}"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from antiphon import cli_index, cli_judge, cli_logs, cli_recommend, cli_serve, show
+from antiphon import cli_index, cli_judge, cli_logs, cli_processes, cli_recommend, cli_serve, show
 from antiphon.cli_options import ConfigPath, Json, Overrides, RunPath, Runs
 from antiphon.config import Config
 from antiphon.errors import AntiphonError
@@ -105,15 +105,21 @@ def train(
             metavar="RUN",
         ),
     ] = None,
+    coordinator: cli_processes.Coordinator = None,
+    processes: cli_processes.Processes = None,
+    process: cli_processes.Process = None,
     overrides: Overrides = None,
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Train the two towers (after preparing, if that isn't done yet)."""
+    """Train the two towers (after preparing, if that isn't done yet), alone or with others."""
     lines = [*(overrides or ())]
     if before is not None:
         lines.append(f"train.continue_from={json.dumps(str(before))}")
-    _run(Config.load(config, lines), runs, as_json, until="train")
+    loaded = Config.load(config, lines)
+    if (coordinator, processes, process) != (None, None, None):
+        cli_processes.train_as_one_of(loaded, runs, as_json, coordinator, processes, process)
+    _run(loaded, runs, as_json, until="train")
 
 
 @app.command(epilog="Example: antiphon evaluate runs/kuairand --predictions mine.parquet")

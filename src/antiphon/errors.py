@@ -7,7 +7,8 @@
     ├── TrainingError        training can't go on
     │   ├── NotLearningError the loss hasn't left chance
     │   ├── NonFiniteError   the loss is NaN or infinite
-    │   └── StoppedError     training was asked to stop, and can go on (exit code 75)
+    │   ├── StoppedError     training was asked to stop, and can go on (exit code 75)
+    │   └── PeerError        another process of the training is gone (exit code 76)
     ├── EvaluationError      an evaluation can't be done as asked
     │   └── GateError        a gate of the config failed (exit code 3)
     ├── RecallError          an index misses its target (exit code 3)
@@ -34,6 +35,7 @@ __all__ = [
     "LogError",
     "NonFiniteError",
     "NotLearningError",
+    "PeerError",
     "RecallError",
     "RequestError",
     "StoppedError",
@@ -106,6 +108,22 @@ class StoppedError(TrainingError):
     """Training was asked to stop, wrote a checkpoint and can go on from there."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: not an error, try again later
+
+
+class PeerError(TrainingError):
+    """Another process of the training is gone, and so is what it was to compute."""
+
+    exit_code = 76  # EX_PROTOCOL of sysexits.h: the other side didn't do its part
+
+    @classmethod
+    def of(cls, received: str) -> PeerError:
+        """What is to be done is the same however it was noticed."""
+        return cls(
+            "another process of the training is gone",
+            received=received,
+            hint="its own last words say why. Run the same command again in all processes: "
+            "training goes on from the last checkpoint, if there is one yet",
+        )
 
 
 class EvaluationError(AntiphonError):

@@ -12,9 +12,11 @@ from jaxtyping import Array, Float32, Int32, Shaped
 
 from antiphon.batches import Batch
 from antiphon.loss import Shared, sampled_softmax
+from antiphon.merge import as_one
 from antiphon.repeat_term import RepeatTerm
 from antiphon.schema import Schema
 from antiphon.sections import ModelSection, TrainSection
+from antiphon.sharding import Devices
 from antiphon.tables import EmbeddingTable, table_rows
 from antiphon.towers import CandidateTower, QueryTower
 
@@ -63,6 +65,7 @@ class TwoTower(keras.Model):
         self, schema: Schema, model: ModelSection, train: TrainSection, steps: int | None = None
     ) -> None:
         super().__init__(name="two_tower")
+        self.shares = Devices.current_shares()
         self.table_learning_rate = train.learning_rate
         self.id_dropout = model.id_dropout if schema.item else 0.0
         self.tables = {
@@ -170,6 +173,9 @@ class TwoTower(keras.Model):
         """One step: Adam for the dense weights, row-wise Adagrad for the rows touched."""
         trainable, non_trainable, optimizer_variables, metrics_variables = state
         (batch,) = data
+        if self.shares > 1:
+            table_rows = {name: layer.rows for name, layer in self.tables.items()}
+            wish, batch = jnp.max(batch["wish"]), as_one(batch, self.shares, table_rows)
         place = {v.path: i for i, v in enumerate(self.non_trainable_variables)}
         at = {
             name: (place[layer.table.path], place[layer.accumulator.path])
@@ -204,6 +210,8 @@ class TwoTower(keras.Model):
                 self.table_learning_rate,
             )
         logs = {"loss": loss / examples, "chance": chance / examples}
+        if self.shares > 1:
+            logs["wish"] = wish
         return logs, (trainable, non_trainable, optimizer_variables, metrics_variables)
 
 

@@ -10,13 +10,15 @@ Tables may take most of the memory there is, so they are written and read in blo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import keras
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Array, Shaped
 
 from antiphon.catalogue import Catalogue
 from antiphon.errors import ArtifactError
@@ -38,13 +40,19 @@ __all__ = [
 CHUNK_ITEMS = 8192
 
 
-def save_state(model: TwoTower, folder: Path) -> None:
-    """Write all that training changes into an empty folder."""
+def save_state(model: TwoTower, folder: Path | None) -> None:
+    """Write all that training changes into an empty folder.
+
+    Args:
+        model: that is trained.
+        folder: None where another process writes: tables may be shared, so all have to read them.
+    """
     for name, (table, part) in table_parts(model).items():
-        path, shape = folder / "tables" / f"{name}.npy", table.shape_of(part)
-        with NpyWriter(path, part.dtype, shape) as writer:
+        with _writer(folder and folder / "tables" / f"{name}.npy", table.shape_of(part)) as write:
             for block in table.blocks(part):
-                writer.write(block)
+                write(block)
+    if not folder:
+        return
     for name, weights in dense_variables(model).items():
         arrays = {path: np.asarray(variable.value) for path, variable in weights.items()}
         np.savez(folder / name, allow_pickle=False, **arrays)
@@ -121,21 +129,38 @@ def _check(
         )
 
 
+@contextlib.contextmanager
+def _writer(path: Path | None, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
+    """What writes a float32 array piece by piece, or nothing."""
+    if path is None:
+        yield lambda _: None
+        return
+    with NpyWriter(path, np.float32, shape) as writer:
+        yield writer.write
+
+
 def save_candidates(
-    model: TwoTower, catalogue: Catalogue, trend: Trend, now_s: int, path: Path
+    model: TwoTower, catalogue: Catalogue, trend: Trend, now_s: int, path: Path | None
 ) -> None:
-    """Embed the corpus, with trends as of `now_s`, chunk by chunk: it is never in memory whole."""
+    """Embed the corpus, with trends as of `now_s`, chunk by chunk: it is never in memory whole.
+
+    As in `save_state`, there is no path where another process writes.
+    """
     width = model.candidate_tower.width
     total = width + trend.width
     inputs = ItemInputs(catalogue, CHUNK_ITEMS)
-    embed = jax.jit(
-        lambda tables, rows, items: model.candidates(
-            {name: model.tables[name].read_everywhere(tables[name], rows[name]) for name in tables},
-            items,
-        )
-    )
+    tower = model.candidate_tower.variables
+
+    def embed(weights: Any, tables: Any, rows: Any, items: Any) -> Array:
+        read = {name: model.tables[name].read_everywhere(tables[name], rows[name]) for name in rows}
+        # weights on devices of other processes can't be part of a program: they are given to it
+        with keras.StatelessScope(state_mapping=list(zip(tower, weights, strict=True))):
+            return model.candidates(read, items)
+
+    embedded = jax.jit(embed, out_shardings=model.tables["item"].everywhere)
+    weights = [variable.value for variable in tower]
     tables = {name: t.table.value for name, t in model.tables.items() if name != "user"}
-    with NpyWriter(path, np.float32, (catalogue.rows, total)) as writer:
+    with _writer(path, (catalogue.rows, total)) as write:
         for start in range(0, catalogue.rows, CHUNK_ITEMS):
             numbers = np.arange(start, start + CHUNK_ITEMS, dtype=np.int32)
             items, value_rows = inputs.of(numbers)
@@ -144,5 +169,5 @@ def save_candidates(
             # as in training (`Batches`)
             played = np.pad(catalogue.counts[numbers[:known]] > 0, (0, CHUNK_ITEMS - known))
             items["has_id"] = played | (not model.id_dropout)
-            vectors = np.asarray(embed(tables, {"item": numbers, **value_rows}, items))
-            writer.write(np.concatenate([vectors[:known], trends], axis=1))
+            vectors = np.asarray(embedded(weights, tables, {"item": numbers, **value_rows}, items))
+            write(np.concatenate([vectors[:known], trends], axis=1))

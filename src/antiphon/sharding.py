@@ -47,6 +47,13 @@ class Devices(keras.distribution.DataParallel):
         in_order = sorted(devices, key=lambda device: (device.process_index, device.id))
         super().__init__(devices=in_order, auto_shard_dataset=False)
         self.by_rows = by_rows
+        self.shares = len({device.process_index for device in in_order})
+
+    @classmethod
+    def current_shares(cls) -> int:
+        """Of how many processes' batches a batch is made, in the scope of some devices."""
+        devices = keras.distribution.distribution()
+        return devices.shares if isinstance(devices, cls) else 1
 
 
 def shares_rows(
@@ -110,6 +117,11 @@ class Spread:
     def sharding(self) -> NamedSharding:
         """Of the table and of its accumulators."""
         return NamedSharding(self.mesh, self._table)
+
+    @property
+    def everywhere(self) -> NamedSharding:
+        """Of what every device has whole."""
+        return NamedSharding(self.mesh, _ALL)
 
     @property
     def _axis(self) -> str:

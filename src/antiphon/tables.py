@@ -86,6 +86,11 @@ class EmbeddingTable(keras.layers.Layer):
         """As `read`, all of the rows on every device."""
         return self.spread.read_everywhere(table, rows) if self.spread else read_rows(table, rows)
 
+    @property
+    def everywhere(self) -> jax.sharding.Sharding | None:
+        """Of what all devices should have whole; None with one device."""
+        return self.spread.everywhere if self.spread else None
+
     def shape_of(self, part: keras.Variable) -> tuple[int, ...]:
         """The shape of the table or its accumulators, without the padding."""
         return (self.rows, *part.shape[1:])

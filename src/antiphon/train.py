@@ -24,7 +24,7 @@ from jaxtyping import Int64
 
 from antiphon.after_step import AfterStep
 from antiphon.artifacts import write_json, write_stage
-from antiphon.batches import Batches
+from antiphon.batches import Batch, Batches
 from antiphon.catalogue import Catalogue
 from antiphon.checkpoints import Checkpoints, checkpoints_folder
 from antiphon.config import Config, expand
@@ -36,8 +36,10 @@ from antiphon.model import TwoTower
 from antiphon.model_files import save_candidates, save_state
 from antiphon.prefetch import prefetch
 from antiphon.prepared import Events, Prepared
+from antiphon.processes import leads, require_same, told_of_lost_peers
 from antiphon.schema import Schema
 from antiphon.sharding import Devices, memory_bytes, shares_rows
+from antiphon.share import Share
 from antiphon.tables import table_rows
 from antiphon.trend import Trend
 from antiphon.watch import Progress, Training, Watch
@@ -73,12 +75,14 @@ def parent_of(config: Config) -> Parent | None:
 def train(config: Config, prepared: Prepared, out: Path, progress: Progress | None = None) -> None:
     """Train on all events of the prepared log and write the model's folder.
 
-    Goes on from a checkpoint of the same training beside `out`, where there is one.
+    Goes on from a checkpoint of the same training beside `out`, where there is one. Of several
+    processes (`processes.py`) all call this, and number 0 writes.
 
     Raises:
         NotLearningError: the loss is still at chance after `train.chance_steps` steps.
         NonFiniteError: the loss became NaN or infinite.
         StoppedError: SIGTERM asked to stop; a checkpoint was written.
+        PeerError: another process of the training is gone.
         ArtifactError: the disk is full, or the run to go on from is incomplete.
         ConfigError: the model to go on from differs in what can't be carried over.
     """
@@ -87,8 +91,12 @@ def train(config: Config, prepared: Prepared, out: Path, progress: Progress | No
     if parent:
         inputs["parent"] = parent.model
     every_s = config.train.checkpoint_seconds
-    checkpoints = Checkpoints(checkpoints_folder(out), made_from, inputs, every_s)
-    with write_stage(out, made_from=made_from, inputs=inputs) as folder:
+    checkpoints = Checkpoints(checkpoints_folder(out), made_from, inputs, every_s, leads())
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(told_of_lost_peers())
+        folder = None
+        if leads():
+            folder = stack.enter_context(write_stage(out, made_from=made_from, inputs=inputs))
         model, catalogue, training = train_model(
             config,
             prepared,
@@ -102,9 +110,11 @@ def train(config: Config, prepared: Prepared, out: Path, progress: Progress | No
         half_lives_s = trend_half_lives_s(config, prepared.schema)
         trend = Trend.as_of(prepared.events, catalogue.rows, half_lives_s, now_s)
         save_state(model, folder)
-        save_candidates(model, catalogue, trend, now_s, folder / "candidates.npy")
-        write_json(folder / "training.json", asdict(training))
-    checkpoints.remove()
+        save_candidates(model, catalogue, trend, now_s, folder and folder / "candidates.npy")
+        if folder:
+            write_json(folder / "training.json", asdict(training))
+    if leads():
+        checkpoints.remove()
 
 
 def train_model(
@@ -132,6 +142,8 @@ def train_model(
     """
     devices = devices or jax.devices()
     _check_divisible(config, len(devices))
+    share = Share(jax.process_index(), jax.process_count())
+    own_devices = len(devices) // share.count
     catalogue = Catalogue.of(prepared, counts)
     batches = Batches(
         events,
@@ -140,7 +152,8 @@ def train_model(
         config.model,
         config.train,
         horizon_s=_horizon_s(prepared.schema),
-        devices=len(devices),
+        devices=own_devices,
+        share=share,
     )
     training = Training(steps=max(1, round(config.train.epochs * batches.steps_per_epoch)))
     by_rows = shares_rows(
@@ -156,20 +169,29 @@ def train_model(
             training = checkpoints.resume(model, training)
         if parent and not training.done:
             training.notes.append(grow(model, config, prepared, parent))
+        require_same("what they train", f"{training_inputs(config)} {prepared.stage.hash}")
+        require_same("the checkpoint they go on from", str(training.done))
         if training.done < training.steps:
             watch = Watch(training, config.train.chance_steps, progress)
+            after = AfterStep(model, watch, checkpoints, stop)
             ahead = prefetch(batches.batch, training.done, training.steps)
+            told = _with_wishes(ahead, after, own_devices) if share.count > 1 else ahead
             with contextlib.closing(ahead):
                 model.fit(
-                    watch.timed(ahead),
+                    watch.timed(told),
                     steps_per_epoch=training.steps - training.done,
                     shuffle=False,
                     verbose=0,
-                    callbacks=AfterStep(model, watch, checkpoints, stop),
+                    callbacks=after,
                 )
             watch.catch_up()
     training.examples = training.steps * config.train.global_batch_size
     return model, catalogue, training
+
+
+def _with_wishes(batches: Iterator[Batch], after: AfterStep, devices: int) -> Iterator[Batch]:
+    """What this process wishes goes with its part of a batch: all hear of it at the same step."""
+    return ({**batch, "wish": np.full(devices, after.wish(), np.int32)} for batch in batches)
 
 
 def _check_divisible(config: Config, devices: int) -> None:

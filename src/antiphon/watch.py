@@ -13,7 +13,7 @@ import numpy as np
 from antiphon.batches import Batch
 from antiphon.errors import NonFiniteError, NotLearningError
 
-__all__ = ["Progress", "Training", "Watch"]
+__all__ = ["Losses", "Progress", "Training", "Watch"]
 
 Losses = Mapping[str, SupportsFloat]
 Progress = Callable[[int, int, str], None]
