@@ -151,6 +151,7 @@ def _need_extra() -> None:
     """Raises ConfigError where the extra isn't installed."""
     try:
         import fastapi  # noqa: F401
+        import httptools  # noqa: F401
         import prometheus_client  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
-import secrets
 import sys
 from datetime import UTC, datetime
 
 __all__ = ["log_as_json", "request_id"]
 
 SANE = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_random = random.Random()
 KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -19,7 +20,7 @@ def request_id(given: bytes | None) -> str:
     """The caller's id where it is sane, else a new one."""
     if given is not None and SANE.fullmatch(given):
         return given.decode("ascii")
-    return secrets.token_hex(8)
+    return f"{_random.getrandbits(64):016x}"  # no secret: nothing is asked of the system
 
 
 class _Json(logging.Formatter):
@@ -37,6 +38,9 @@ class _Json(logging.Formatter):
 
 def log_as_json(level: int = logging.INFO) -> None:
     """Send the logs of this process to stderr, as JSON."""
+    # what isn't told needn't be found out (logging's "Optimization")
+    logging._srcfile = None  # type: ignore[attr-defined]
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -10,6 +10,7 @@ from antiphon.request import Mode, Request
 from antiphon.schema import FittedCategorical, FittedFeature
 from antiphon.serve.asked import Asks, said
 from antiphon.serve.desks import Desks
+from antiphon.serve.direct import DirectRoute
 from antiphon.serve.given import (
     Answered,
     AnsweredBatch,
@@ -37,6 +38,7 @@ def reading_routes(
 ) -> APIRouter:
     """Routes that answer from one run."""
     router = APIRouter()
+    direct = APIRouter(route_class=DirectRoute)
     run = loaded.run
 
     def shown(result: Any, asked: Any) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def reading_routes(
         metrics.answered(asked, result, loaded.drift)
         return answer_data(result, run)
 
-    @router.post(
+    @direct.post(
         "/v1/recommend",
         response_model=Answered,
         responses=refusals(400, 401, 403, 408, 413, 415, 422, 503),
@@ -57,7 +59,7 @@ def reading_routes(
         result = await desks.model.ask_one(_request(asked))
         return json_response(shown(result, asked))
 
-    @router.post(
+    @direct.post(
         "/v1/recommend/batch",
         response_model=AnsweredBatch,
         responses=refusals(400, 401, 403, 408, 413, 415, 422, 503),
@@ -69,6 +71,8 @@ def reading_routes(
         results = await desks.model.ask([_request(one) for one in asked.requests])
         pairs = zip(results, asked.requests, strict=True)
         return json_response({"answers": [shown(*pair) for pair in pairs], "run": run})
+
+    router.include_router(direct)  # the first that are looked through
 
     @router.get(
         "/v1/items/{id:path}/similar",

@@ -99,6 +99,7 @@ def serve(
     server = _Server(
         uvicorn.Config(
             _application(service),
+            http="httptools",  # in C
             lifespan="off",
             ws="none",
             log_config=None,
@@ -119,7 +120,17 @@ def serve(
         await loading
         await service.stop()
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=_fastest_loop) as runner:
+        runner.run(run())
+
+
+def _fastest_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
 
 
 def _application(service: Service) -> ASGIApp:
