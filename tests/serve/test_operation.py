@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -246,3 +247,15 @@ def test_before_a_run_is_ready_the_service_says_so(run) -> None:
     assert asyncio.run(status("/health")) == 200
     assert asyncio.run(status("/ready")) == 503
     assert asyncio.run(status("/v1/users")) == 503
+
+
+def test_nothing_is_left_in_memory_of_a_run_that_has_gone(runs: Path) -> None:
+    with serving(runs / "one", watch=False) as client:
+        first = client.service.current
+        assert first is not None
+        gone = [weakref.ref(part) for part in (first.loaded, first.desks, first.loaded.recommender)]
+        del first
+        for name in ("two", "one"):  # the run before stays for a rollback
+            client.post("/v1/admin/deploy", {"run": name})
+        client.post("/v1/recommend", ASKED)
+        wait_until(lambda: all(ref() is None for ref in gone))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,9 @@ REPORT_CSP = (
 
 
 def make_app(service: Service, loaded: LoadedRun, desks: Desks) -> FastAPI:
-    """The application that answers from `loaded`."""
+    """The application that answers from `loaded`, which the caller keeps alive, as `desks`."""
+    # FastAPI remembers every endpoint for good, and with it whatever that refers to
+    loaded, desks = weakref.proxy(loaded), weakref.proxy(desks)
     app = FastAPI(
         title="Antiphon",
         version=version("antiphon"),

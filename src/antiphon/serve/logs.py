@@ -39,7 +39,7 @@ class _Json(logging.Formatter):
 def log_as_json(level: int = logging.INFO) -> None:
     """Send the logs of this process to stderr, as JSON."""
     # what isn't told needn't be found out (logging's "Optimization")
-    logging._srcfile = None  # type: ignore[attr-defined]
+    logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json())

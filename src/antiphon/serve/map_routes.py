@@ -1,5 +1,6 @@
 """The routes of the page's map of the corpus."""
 
+import weakref
 from base64 import b64encode
 from typing import Annotated, Any
 
@@ -51,7 +52,7 @@ class Places(BaseModel):
 def map_routes(loaded: LoadedRun, limits: Limits) -> APIRouter:
     """Routes over one run; the map is made here and now."""
     router = APIRouter(tags=["look-ups"])
-    recommender = loaded.recommender
+    recommender = weakref.proxy(loaded.recommender)  # see `make_app`
     width = recommender.model.vectors.width  # what follows are trends
     base = recommender.shelf.corpus.candidates
     corpus_map = CorpusMap.of(np.asarray(base[1 : MOST + 1, :width]))

@@ -191,9 +191,7 @@ class Service:
     def _take_over(self, new: Current) -> Current:
         retired = self.previous if self.previous is not new else None
         self.previous, self.current = self.current, new
-        # what a run consists of stays; to look through it for garbage takes 80 ms, time and again
-        gc.collect()
-        gc.freeze()
+        _keep()
         log.info("serving", extra={"run": new.loaded.run, "path": str(new.path)})
         if retired is not None:
             self._go_on(self._retire(retired))
@@ -203,6 +201,8 @@ class Service:
         while old.asked:
             await asyncio.sleep(0.05)
         await asyncio.to_thread(old.desks.close)
+        del old
+        _keep()
 
     async def _watch(self) -> None:
         """Serve what the path holds once it has changed and stopped changing."""
@@ -243,3 +243,13 @@ class Service:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _keep() -> None:
+    """Free what is left of a run that has gone; and look for garbage no more in what stays.
+
+    What a run consists of would be looked through time and again, which takes 80 ms.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -1,5 +1,6 @@
 """The routes that write: what users did, and which items there are."""
 
+import weakref
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
@@ -24,7 +25,7 @@ REFUSALS = (400, 401, 403, 408, 413, 415, 422, 503)
 def writing_routes(loaded: LoadedRun, desks: Desks, models: Asks, limits: Limits) -> APIRouter:
     """Routes that change what one run answers from."""
     router = APIRouter(tags=["writes"])
-    recommender = loaded.recommender
+    recommender = weakref.proxy(loaded.recommender)  # see `make_app`
     events_model = _events_model(models, limits)
     items_model = _items_model(loaded, limits)
 
