@@ -18,6 +18,7 @@ from jaxtyping import Int64
 
 from antiphon.artifacts import Stage
 from antiphon.config import Config
+from antiphon.event_arrays import write_orders
 from antiphon.npy import NpyWriter
 from antiphon.prepared import Events, Prepared
 from antiphon.schema import FittedCategorical, FittedVector, Schema
@@ -63,6 +64,7 @@ def write_log(size: Size, folder: Path, seed: int = 0) -> None:
     np.save(folder / "events/is_target.npy", np.ones(events, bool))
     codes = rng.integers(1, CONTEXT.cardinality + 1, events, dtype=CONTEXT.dtype)
     np.save(folder / f"events/context/{CONTEXT.name}.npy", codes)
+    write_orders(folder / "events")
     np.save(folder / "counts.npy", np.bincount(items, minlength=size.items + 1))
     (folder / "size.json").write_text(json.dumps(vars(size)), encoding="utf-8")
 
