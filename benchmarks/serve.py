@@ -3,10 +3,13 @@
     python benchmarks/serve.py [--quick] [--items N ...]
 
 Prints JSON. A run with made-up weights (`_made_up_run.py`) is served by a process of its own, and
-asked by another: as fast as 16 connections can (closed loop), at shares of that (open loop, where
-waiting for a connection counts), while runs are swapped, and at four times what it can do. Beside
-it stand the bare `Recommender`, and a minimal endpoint of the same framework that multiplies one
-random query with the embeddings.
+asked by another over 16 connections. `closed_loop` is the throughput: each connection asks again as
+soon as it is answered, so an answer takes 16 times as long as the service needs for one, however
+fast it is. What an answer takes is told by `open_loop`: requests come in at random at a fixed rate,
+a quarter, half and three quarters of that throughput, and waiting for a connection counts. Then
+runs are swapped meanwhile, and four times is asked what the service can do. Beside it stand the
+bare `Recommender`, and a minimal endpoint of the same framework that multiplies one random query
+with the embeddings. Memory is the service's, mapped files included, when ready and at the end.
 """
 
 from __future__ import annotations
@@ -213,6 +216,7 @@ def measure(items: int, kind: str, seconds: float, swaps: int) -> dict[str, Any]
             found["minimal_endpoint"] = load(port, requests, CONNECTIONS, seconds).told()
         with process(SERVICE, run) as (port, ready_s, process_id):
             found["ready_s"] = round(ready_s, 2)
+            found["ready_resident_mib"] = resident_mib(process_id)
             load(port, requests, CONNECTIONS, 2)
             closed = load(port, requests, CONNECTIONS, seconds).told()
             found["closed_loop"] = closed

@@ -23,6 +23,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,8 +192,9 @@ def open_stage(path: Path, *, inputs: Mapping[str, Stage] | None = None) -> Stag
                 allowed=f"{name} {stage.hash}",
                 hint="parts of different runs can't be mixed: run `antiphon run CONFIG` again",
             )
-    for name, expected in manifest["files"].items():
-        _check_file(path / name, expected)
+    files = manifest["files"].items()
+    with ThreadPoolExecutor() as pool:  # hashing needs no interpreter
+        list(pool.map(lambda one: _check_file(path / one[0], one[1]), files))
     return Stage(path, manifest)
 
 

@@ -29,7 +29,7 @@ __all__ = ["Drift", "reference_scores"]
 BINS = 10
 LAST = 10_000
 LEAST = 100
-USERS, AT_ONCE = 256, 32
+USERS, AT_ONCE = 256, 16
 
 
 def reference_scores(model: TrainedModel, most_s: float = 1.0) -> Float32[np.ndarray, " users"]:

@@ -18,7 +18,7 @@ class Lookups:
         self._recommender = recommender
         self._users = recommender.users
         self._items = recommender.items
-        self.titles: pa.Array | None = recommender.model.prepared.titles()
+        self.titles: pa.Array | None = recommender.shelf.titles
 
     def users(self, limit: int, query: str = "") -> list[int | str]:
         """Ids of users, those with most events first; of one user where the id is given."""
