@@ -201,7 +201,7 @@ def test_learning_goes_on(runs, later, continued, old) -> None:
     assert learned > 0.3
     assert begin["fresh"]["first"] > chance - 0.3
     assert begin["second"]["first"] < begin["fresh"]["first"] - learned / 2
-    assert begin["second"]["last"] < begin["fresh"]["last"]
+    assert begin["second"]["last"] < begin["second"]["first"]
 
 
 def test_the_manifest_names_the_parent(continued, old) -> None:
