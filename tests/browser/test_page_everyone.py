@@ -84,9 +84,10 @@ def test_the_keyboard_is_enough(browser: Browser, served: str) -> None:
         track = seen.tracks(0)[2]
         with seen.renewed():
             press("Space")
-        # the focus stays with the track, wherever it went
-        focused = "document.activeElement.getAttribute('aria-label')"
-        assert page.evaluate(focused) == f"Heard Song [{track}]"
+        # the focus stays with the track, wherever it went; if it left the list, with another
+        focused = page.evaluate("document.activeElement.getAttribute('aria-label')")
+        others = [f"Heard Song [{one}]" for one in seen.tracks(0)]
+        assert focused == f"Heard Song [{track}]" if track in seen.tracks(0) else focused in others
         page.get_by_label("Listener", exact=True).focus()
         press("ArrowDown")
         expect(page.locator("#user-options")).to_be_visible()
