@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from page_tools import DESK, PHONE, opened
+from page_tools import DESK, PHONE, Opened, opened
 
 
-def show_everything(page: Page) -> None:
+def show_everything(seen: Opened) -> None:
     """Open all that opens."""
+    page = seen.page
     page.locator("#voice-0 .acts button").first.click()
     expect(page.locator("#voice-0 .why table")).to_be_visible()
     page.get_by_text("The map as a table").click()
     page.get_by_text("tried here only", exact=True).click()
-    page.locator("#voice-1 .acts button").nth(1).click()
+    with seen.renewed():
+        page.locator("#voice-1 .acts button").nth(1).click()
     expect(page.locator("#played li")).to_have_count(1)
-    page.locator("#voice-0 .acts button").first.click()
     # what was opened before may have stayed so, and stand elsewhere
+    page.locator("#voice-0 .acts button[aria-expanded=false]").first.click()
     expect(page.locator("#voice-0 .why table").first).to_be_visible()
     page.get_by_label("Play a track").fill("Song")
     expect(page.locator("#track-options li").first).to_be_visible()
@@ -32,7 +34,7 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(
 ) -> None:
     options = {"viewport": viewport, "color_scheme": scheme, "reduced_motion": "reduce"}
     with opened(browser, served, bypass_csp=True, **options) as seen:
-        show_everything(seen.page)
+        show_everything(seen)
         found = Axe().run(seen.page)
         problems = [
             f"{one['id']}: {one['nodes'][0]['html'][:200]}: {one['nodes'][0]['failureSummary']}"
