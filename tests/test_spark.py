@@ -30,6 +30,11 @@ QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 SPARK = {"engine": "spark", "master": CLUSTER}
 
 
+# Java is started by a fork, which JAX warns of where other tests have started it; but what is
+# forked becomes another program at once
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A session on two workers, which the engine finds running."""
