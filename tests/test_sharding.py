@@ -17,9 +17,9 @@ import planted
 import sharded
 from antiphon.prepared import Prepared
 from antiphon.sharding import shares_rows
+from same_arrays import CLOSE, same_arrays
 
 HERE = Path(__file__).parent
-CLOSE = {"rtol": 2e-3, "atol": 2e-3}
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +61,8 @@ def several(prepared, tmp_path_factory) -> Path:
 
 
 def same(found: Path, expected: Path) -> None:
-    """The same losses, and the same arrays in the same files, to what float32 sums allow."""
-    files = sorted(path.relative_to(expected) for path in expected.rglob("*.np[yz]"))
-    assert files == sorted(path.relative_to(found) for path in found.rglob("*.np[yz]"))
-    for file in files:
-        theirs, ours = np.load(expected / file), np.load(found / file)
-        if file.suffix == ".npy":
-            theirs, ours = {"": theirs}, {"": ours}
-        assert list(theirs) == list(ours)
-        for path in theirs:
-            assert ours[path].shape == theirs[path].shape, (file, path)
-            np.testing.assert_allclose(ours[path], theirs[path], **CLOSE, err_msg=f"{file} {path}")
+    """The same arrays and losses."""
+    same_arrays(found, expected)
     losses = [json.loads((folder / "losses.json").read_text())[0] for folder in (found, expected)]
     assert len(losses[0]) == sharded.STEPS
     np.testing.assert_allclose(*losses, **CLOSE)

@@ -20,11 +20,11 @@ import pytest
 import chain
 from antiphon import pipeline
 from antiphon.config import Config
+from same_arrays import CLOSE, same_arrays
 
 SETTINGS = ("train.epochs=0.5", "train.checkpoint_seconds=0")
 SETS = [word for setting in SETTINGS for word in ("--set", setting)]
 MAIN = "from antiphon.cli import main; main()"
-CLOSE = {"rtol": 2e-3, "atol": 2e-3}
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +90,8 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def same(found: Path, expected: Path) -> None:
-    files = sorted(path.relative_to(expected) for path in expected.rglob("*.np[yz]"))
-    assert files == sorted(path.relative_to(found) for path in found.rglob("*.np[yz]"))
-    for file in files:
-        theirs, ours = np.load(expected / file), np.load(found / file)
-        if file.suffix == ".npy":
-            theirs, ours = {"": theirs}, {"": ours}
-        for path in theirs:
-            np.testing.assert_allclose(ours[path], theirs[path], **CLOSE, err_msg=f"{file} {path}")
+    """The same arrays and losses."""
+    same_arrays(found, expected)
     losses = [
         json.loads((folder / "training.json").read_text())["loss"] for folder in (found, expected)
     ]
