@@ -29,6 +29,7 @@ from _own_ranker import own_ranker
 from antiphon.config import Config
 from antiphon.evaluate import compare, evaluate_rankers
 from antiphon.prepared import Prepared
+from antiphon.schema import Schema
 from antiphon.train import train_model
 from antiphon.windows import Window, validation_window
 from baselines import prepared_log
@@ -61,15 +62,16 @@ METRICS = ("ndcg_at_10", "recall_at_100")
 Json = dict[str, Any]
 
 
-def applicable(config: Config, prepared: Prepared, window: Window) -> list[str]:
+def applicable(config: Config, schema: Schema) -> list[str]:
     """The variants that differ from the whole model on this log."""
-    schema = prepared.schema
-    context = {name for name in VARIANTS if name.startswith("context")}
-    repeats = {"no repeat term", "no negatives from older plays"}
-    none = set() if schema.context else context
-    none |= set() if schema.item else {NO_CONTENT}
-    none |= set() if config.model.repeats and len(window.known.item_number) else repeats
-    return [name for name in VARIANTS if name not in none]
+    same: tuple[str, ...] = ()
+    if not schema.context:
+        same += ("context hardly ever shown", "context always shown")
+    if not schema.item:
+        same += (NO_CONTENT,)
+    if not config.model.repeats:
+        same += ("no repeat term", "no negatives from older plays")
+    return [name for name in VARIANTS if name not in same]
 
 
 def trained(
@@ -96,7 +98,7 @@ def ablate(
     """Figures of every variant, and its paired differences from the whole model."""
     config = Config.load(config_path, settings)
     window = validation_window(prepared, config.evaluate)
-    possible = applicable(config, prepared, window)
+    possible = applicable(config, prepared.schema)
     chosen = [WHOLE, *(name for name in names or possible if name in possible and name != WHOLE)]
     runs = [(name, name, settings) for name in chosen]
     runs += [
