@@ -126,6 +126,9 @@ def _bytes_of(model: Path) -> dict[str, bytes]:
     return {path.relative_to(model).as_posix(): path.read_bytes() for path in files}
 
 
+TRIES = 3
+
+
 @pytest.mark.slow
 def test_killed_at_twenty_moments_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     config = chain.write(tmp_path / "log")
@@ -153,10 +156,14 @@ def test_killed_at_twenty_moments_it_ends_with_the_same_bits(tmp_path: Path) -> 
     try:
         assert not chains.run(once.parent)
         for stage, kill_when in plan:
-            # where the kill before came too late for its stage, the next one needs it done again
-            shutil.rmtree(run / stage, ignore_errors=True)
-            resumed += len(list(run.glob("checkpoints/step-*"))) > 0
-            assert chains.run(tmp_path, kill_when)
+            # a moment may be over before it is seen: then once more, with the stage to be done again
+            for _ in range(TRIES):
+                shutil.rmtree(run / stage, ignore_errors=True)
+                resumed += len(list(run.glob("checkpoints/step-*"))) > 0
+                if chains.run(tmp_path, kill_when):
+                    break
+            else:
+                pytest.fail(f"{TRIES} kills in {stage} came too late")
             for name in STAGES:
                 if (run / name).exists():
                     open_stage(run / name)
