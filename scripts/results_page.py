@@ -26,11 +26,6 @@ users; differences are paired. Baselines are tuned on the validation window. Wha
 slices mean is in [evaluation.md](evaluation.md). Speed and memory are in
 [performance.md](performance.md).
 
-These runs were trained with the tables' learning rate at 0.1 and that of dense weights constant,
-the defaults until both changed (`--set train.learning_rate=0.1` brings back the first); what the
-present ones bring on validation windows is in
-[design.md](design.md#what-was-tried-and-did-not-help).
-
 The demo's log is synthetic, with tastes that depend on the context by construction: that a model
 wins there shows that it finds what was planted, and is no evidence about real music logs.
 """
