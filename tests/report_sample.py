@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from antiphon.cold import cold_report
 from antiphon.context_report import context_report
 from antiphon.evaluate import Evaluation, evaluate_rankers
 from antiphon.examples import examples
@@ -27,6 +28,7 @@ from tiny import write_prepared
 
 USERS, ITEMS, GENRES = 240, 400, 8
 NEW_USERS = 12
+UNPLAYED = 150
 COLD_ITEM = ITEMS + 1
 GATES = GatesSection(learned=True, beats_baselines=True, context_helps=True, slices=("all", "tail"))
 
@@ -63,13 +65,13 @@ def write_log(folder: Path, seed: int = 0) -> tuple[Prepared, np.ndarray]:
         train += play(user, 1000, int(generator.choice([5, 30, 90])))
     for user in range(1, USERS + NEW_USERS + 1):
         held_out += play(user, 3000, 12)
-    held_out += [(user, COLD_ITEM, 2990, 1) for user in range(1, 20)]
-    artist = [1 + n % 9 for n in range(ITEMS)]
+    held_out += [(user, COLD_ITEM, 2990, 1) for user in range(1, 41)]
+    artist = [1 + n % 9 for n in range(ITEMS + UNPLAYED)]
     prepared = write_prepared(
         folder,
         train,
         held_out,
-        item_count=ITEMS,
+        item_count=ITEMS + UNPLAYED,
         user_count=USERS,
         validation_start_s=1500,
         train_end_s=2500,
@@ -132,6 +134,14 @@ class Knows:
         lists = np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int32)
         return lists, np.take_along_axis(scores, lists, axis=1).astype(np.float32)
 
+    def rank_among(
+        self, queries: Queries, items: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        scores = np.random.default_rng(9).random((len(queries), len(items)), np.float32)
+        scores[:, items == COLD_ITEM] += np.float32(0.7)
+        places = np.argsort(-scores, axis=1)[:, :k]
+        return items[places], np.take_along_axis(scores, places, axis=1)
+
 
 def rankers(tastes: np.ndarray, blur: float = 1.0) -> dict[str, Knows]:
     """From none to all knowledge."""
@@ -158,6 +168,7 @@ def sample_evaluation(
     candidates = rankers(tastes, blur)
     evaluation = evaluate_rankers(prepared, candidates, section, hashes={"model": "5e" * 32})
     evaluation = context_report(evaluation, candidates["antiphon"])
+    evaluation = cold_report(evaluation, candidates["antiphon"], prepared)
     evaluation = evaluation.with_parts(
         baselines=TUNED, loss=falling_loss(), published=_as_if_of_yambda(evaluation)
     )

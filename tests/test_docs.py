@@ -158,6 +158,10 @@ def test_every_part_of_evaluation_json_is_documented() -> None:
     assert f"context.<{ways}>.<slice>.<metric>" in rows
     assert list(evaluation["context"]) == ways.split(", ")
     assert set(evaluation["context_lift"]) < set(evaluation["context"])
+    cold = evaluation["cold"]
+    ranked = {*cold["models"], *cold["models"]["antiphon"]}
+    assert coded(rows["cold"]) >= set(cold) - {"models", "comparisons"} | {"recall_at_100"}
+    assert all(name in rows["cold"] for name in (*cold, *ranked))
     names = rows["models.<name>.<slice>.<metric>"]
     assert set(evaluation["models"]) <= {name.strip(" .") for name in re.split("[:,.]", names)}
     for name in (*RECIPES, "antiphon", "oracle"):

@@ -130,6 +130,8 @@ def test_what_it_is_about_is_on_the_page() -> None:
         "23 settings",
         "learns from all days",
         "not tuned: nobody to ask",
+        "150 candidates that nobody had played",
+        "Most popular artist",
         "BPR models the 8,000 items played most, of 22,962.",
     ):
         assert words in text, words
@@ -139,7 +141,16 @@ def test_what_it_is_about_is_on_the_page() -> None:
 
 def test_parts_that_were_not_measured_are_left_out_or_said_to_be() -> None:
     evaluation = sample()
-    for part in ("loss", "context", "context_lift", "lists", "examples", "published", "gates"):
+    for part in (
+        "loss",
+        "context",
+        "context_lift",
+        "lists",
+        "cold",
+        "examples",
+        "published",
+        "gates",
+    ):
         evaluation[part] = None
     del evaluation["baselines"]  # as of an older version
     outline = page(evaluation)
@@ -147,6 +158,7 @@ def test_parts_that_were_not_measured_are_left_out_or_said_to_be() -> None:
     assert "Not measured" in outline.text
     assert "Loss against chance" not in outline.text
     assert "Published" not in outline.text
+    assert "every candidate had been played" in outline.text
     assert "were tuned to" not in outline.text
     evaluation.update(context={}, context_lift={}, lists={}, examples=[], gates={})
     assert "the config sets none" in page(evaluation).text

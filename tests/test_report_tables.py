@@ -30,6 +30,8 @@ def test_the_table_has_all_models_slices_contexts_and_gates() -> None:
         assert words in text, words
     for words in ("empty", "Shuffled", "✓ It learned.", "✓ passed", "gates: 3 passed, 0 failed"):
         assert words in text, words
+    for words in ("Cold items alone: 150 candidates", "Random order", "Most popular artist"):
+        assert words in text, words
     figures = sample()["models"]["antiphon"]["all"]["ndcg_at_10"]
     line = next(line for line in lines if "● Antiphon" in line)
     bounds = f"{figures['low']:.4f}–{figures['high']:.4f}".replace("0.", ".")
@@ -50,11 +52,12 @@ def test_a_row_stays_on_a_line() -> None:
 
 def test_parts_that_were_not_measured_are_left_out() -> None:
     evaluation = sample(resamples=0)
-    for part in ("loss", "context", "context_lift", "lists", "gates"):
+    for part in ("loss", "context", "context_lift", "lists", "cold", "gates"):
         evaluation[part] = None
     text = shown(evaluation_table(evaluation))
     assert "Shuffled" not in text
     assert "gates" not in text
+    assert "Cold items alone" not in text
     assert "no interval was computed" in text
 
 

@@ -5,7 +5,7 @@ docs/evaluation.md describes the JSON, field by field.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from antiphon.schema import FittedCategorical
 from antiphon.sections import EvaluateSection
 from antiphon.windows import Window, held_out_window
 
-__all__ = ["NOT_BASELINES", "Evaluation", "compare", "evaluate_rankers"]
+__all__ = ["NOT_BASELINES", "Evaluation", "artist_feature", "compare", "evaluate_rankers"]
 
 NOT_BASELINES = ("oracle",)
 
@@ -48,6 +48,7 @@ class Evaluation:
     context: Json | None = None
     context_lift: Json | None = None
     lists: Json | None = None
+    cold: Json | None = None
     examples: list[Json] | None = None
     loss: Json | None = None
     published: Json | None = None
@@ -146,6 +147,18 @@ def compare(judge: Judge, ours: Judged, theirs: Judged) -> dict[str, dict[str, J
     }
 
 
+def artist_feature(prepared: Prepared, section: EvaluateSection) -> str | None:
+    """The item feature that says whose an item is.
+
+    The one that `repetition` goes by; where there is none, the first categorical one.
+
+    Raises:
+        EvaluationError: as `creator_codes` does.
+    """
+    categorical = [f.name for f in prepared.schema.item if isinstance(f, FittedCategorical)]
+    return _repetition_feature(categorical, section) or next(iter(categorical), None)
+
+
 def creator_codes(
     prepared: Prepared, section: EvaluateSection
 ) -> Int32[np.ndarray, " items"] | None:
@@ -155,17 +168,24 @@ def creator_codes(
         EvaluationError: the config names a feature that isn't there or isn't categorical.
     """
     categorical = [f.name for f in prepared.schema.item if isinstance(f, FittedCategorical)]
-    name = section.repetition_feature or "artist"
-    if name not in categorical:
-        if section.repetition_feature is None:
-            return None
-        raise EvaluationError(
-            "evaluate.repetition_feature is no categorical item feature of the log",
-            received=name,
-            allowed=", ".join(categorical) or "none: the log has no such feature",
-        )
+    name = _repetition_feature(categorical, section)
+    if name is None:
+        return None
     codes = np.asarray(prepared.item_feature(name))
     return np.ascontiguousarray(codes.reshape(len(codes), -1)[:, 0], np.int32)
+
+
+def _repetition_feature(categorical: Sequence[str], section: EvaluateSection) -> str | None:
+    name = section.repetition_feature or "artist"
+    if name in categorical:
+        return name
+    if section.repetition_feature is None:
+        return None
+    raise EvaluationError(
+        "evaluate.repetition_feature is no categorical item feature of the log",
+        received=name,
+        allowed=", ".join(categorical) or "none: the log has no such feature",
+    )
 
 
 def _comparisons(judge: Judge, judged: Mapping[str, Judged], subject: str) -> Json:

@@ -15,6 +15,7 @@ from typing import Any
 
 from antiphon.artifacts import write_json, write_stage
 from antiphon.baselines import FittedBaseline, tune_baselines
+from antiphon.cold import cold_report
 from antiphon.config import Config
 from antiphon.context_report import context_report
 from antiphon.evaluate import Evaluation, evaluate_rankers
@@ -127,6 +128,7 @@ def _judging(tell: Progress, what: str, share: float) -> None:
 
 def _with_all_parts(evaluation: Evaluation, config: Config, model: TrainedModel) -> Evaluation:
     evaluation = context_report(evaluation, model)
+    evaluation = cold_report(evaluation, model, model.prepared)
     training = json.loads((model.stage.path / "training.json").read_text(encoding="utf-8"))
     evaluation = evaluation.with_parts(
         examples=examples(model.prepared, evaluation),

@@ -1,6 +1,7 @@
 """The two protocols: what recall and ndcg are, and what counts as a target.
 
-Ranks below are 1-based, h(r) is 1 where the item at rank r is a target.
+Ranks below are 1-based, h(r) is 1 where the item at rank r is a target. Both are linear in h, so
+where h is the chance of a hit they are expected values.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from antiphon.per_query import Metric
 
 __all__ = ["PROTOCOLS", "standard", "yambda_paper"]
 
+Hits = Bool[np.ndarray, "queries k"] | Float64[np.ndarray, "queries k"]
+
 
 def standard(
-    hit: Bool[np.ndarray, "queries k"],
+    hit: Hits,
     distinct: Int64[np.ndarray, " queries"],
     events: Int64[np.ndarray, " queries"],  # noqa: ARG001 - protocols share one signature
     ks: Sequence[int],
@@ -44,7 +47,7 @@ def standard(
 
 
 def yambda_paper(
-    hit: Bool[np.ndarray, "queries k"],
+    hit: Hits,
     distinct: Int64[np.ndarray, " queries"],  # noqa: ARG001 - protocols share one signature
     events: Int64[np.ndarray, " queries"],
     ks: Sequence[int],
@@ -77,9 +80,7 @@ PROTOCOLS: Mapping[str, Callable[..., list[Metric]]] = {
 }
 
 
-def _discounted(
-    hit: Bool[np.ndarray, "queries k"], ks: Sequence[int]
-) -> Float64[np.ndarray, "queries ks"]:
+def _discounted(hit: Hits, ks: Sequence[int]) -> Float64[np.ndarray, "queries ks"]:
     rank = np.arange(1, hit.shape[1] + 1)[:, None]
     discounts = np.where(rank <= np.asarray(ks)[None, :], 1 / np.log2(rank + 1.0), 0.0)
     return np.asarray(hit.astype(np.float64) @ discounts)

@@ -19,6 +19,7 @@ from antiphon.artifacts import Stage, open_stage
 from antiphon.config import Config
 from antiphon.corpus import Corpus
 from antiphon.errors import ArtifactError
+from antiphon.exact_search import top_k_inner_product
 from antiphon.exclusions import Exclusions
 from antiphon.history import History, gather_history
 from antiphon.indexes import Index, NumpyScan, merge_top_k, open_index
@@ -156,6 +157,21 @@ class TrainedModel:
             parts = [(found[0][rows], found[1][rows]), own.best(k)]
             found[0][rows], found[1][rows] = merge_top_k(parts, k)
         return found
+
+    def rank_among(
+        self, queries: Queries, items: Int32[np.ndarray, " items"], k: int
+    ) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
+        """The k best of some items, exactly; see `cold.RanksAmong`.
+
+        None of them may be among what the users have had: the repeat term is left out.
+        """
+        before = int(items[0]) - 1
+        if int(items[-1]) - before == len(items):  # as a rule the last ones: not copied
+            vectors = self.candidates[before : before + len(items) + 1]
+        else:
+            vectors = self.candidates[np.concatenate([[0], items])]
+        places, scores = top_k_inner_product(self.embed(queries), vectors, k)
+        return np.concatenate([np.zeros(1, np.int32), items])[places], scores
 
     def attention(
         self, queries: Queries, history: History, corpus: Corpus | None = None

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from antiphon.artifacts import write_text
 from antiphon.report import example_lists, extras, sections, words
+from antiphon.report.cold_items import cold_items, cold_tables
 from antiphon.report.dots import kind_of
 from antiphon.report.knobs import knobs
 from antiphon.report.reading import MAIN_METRICS, Reading
@@ -68,6 +69,7 @@ def render_report(
 ) -> str:
     """The page as text; see `write_report`."""
     reading = Reading(evaluation)
+    cold = cold_items(reading)
     parts: dict[str, Any] = {
         "loss": sections.loss(reading),
         "models": sections.models(reading),
@@ -76,6 +78,7 @@ def render_report(
         "slices": sections.slices(reading, labels) if reading.subject else [],
         "context": sections.context(reading, labels),
         "lists": extras.lists(reading),
+        "cold": cold_tables(cold),
         "examples": example_lists.examples(reading, labels, titles),
         "traits": sections.traits(reading),
         "published": extras.published(reading),
@@ -84,6 +87,7 @@ def render_report(
     return template.render(
         **parts,
         title=title,
+        cold_found=cold,
         style=Markup(_style()),
         standfirst=_standfirst(reading),
         contents=_contents(parts),
@@ -120,10 +124,11 @@ def _contents(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("recall", "Recall"),
         ("slices", "Slices"),
         ("context", "Context"),
+        ("cold", "Cold items"),
         ("examples", "An example"),
         ("traits", "The lists"),
     )
-    found = [(key, name) for key, name in named if parts[key] or key == "context"]
+    found = [(key, name) for key, name in named if parts[key] or key in ("context", "cold")]
     targets = {"examples": "example"}
     between = [(targets.get(key, key), name) for key, name in found]
     return [

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from antiphon.figures import DEPTH
 from antiphon.report import extras, words
+from antiphon.report.cold_items import ColdItems, cold_items
 from antiphon.report.dots import OUTCOMES, kind_of
 from antiphon.report.reading import MAIN_METRICS, Difference, Figure, Reading
 from antiphon.report.verdict import findings
@@ -51,6 +52,8 @@ def evaluation_table(
         parts.append(_slices(reading, labels))
     if reading.under("on", "all", MAIN_METRICS[0]).value is not None:
         parts.append(_context(reading))
+    if (cold := cold_items(reading)) is not None:
+        parts.append(_cold(cold))
     parts.append(_verdict(reading, labels))
     if (gates := extras.gates(reading)) is not None and gates.rows:
         parts.append(_gates(gates))
@@ -147,6 +150,24 @@ def _context(reading: Reading) -> Table:
             cells.append(words.figure(reading.under(way, "all", metric).value))
             cells += ["", ""] if way == "on" else [_difference(lift), _outcome(lift)]
         table.add_row(name, *cells, style="bold" if way == "on" else "")
+    return table
+
+
+def _cold(cold: ColdItems) -> Table:
+    table = _table(f"Cold items alone: {cold.sizes}")
+    table.add_column("ordered by")
+    for metric in MAIN_METRICS:
+        table.add_column(words.metric(metric), justify="right")
+        table.add_column("model's lead", justify="right", no_wrap=True)
+        table.add_column("")
+    for name, figures in cold.figures.items():
+        cells: list[RenderableType] = []
+        for metric in MAIN_METRICS:
+            cells.append(words.figure(figures[metric].value))
+            lead = cold.differences.get(name, {}).get(metric)
+            cells += [_difference(lead), _outcome(lead)] if lead else ["", ""]
+        own = name not in cold.differences
+        table.add_row(Text(cold.names[name]), *cells, style="bold" if own else "")
     return table
 
 
