@@ -24,6 +24,7 @@ SECTIONS = (
     "recall",
     "slices",
     "context",
+    "cold",
     "example",
     "traits",
     "figures",
