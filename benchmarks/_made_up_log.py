@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int32
 
 from antiphon.artifacts import Stage
 from antiphon.config import Config
@@ -65,7 +65,8 @@ def write_log(size: Size, folder: Path, seed: int = 0) -> None:
     codes = rng.integers(1, CONTEXT.cardinality + 1, events, dtype=CONTEXT.dtype)
     np.save(folder / f"events/context/{CONTEXT.name}.npy", codes)
     write_orders(folder / "events")
-    np.save(folder / "counts.npy", np.bincount(items, minlength=size.items + 1))
+    counts = np.bincount(items, minlength=size.items + 1).astype(np.int32)
+    np.save(folder / "counts.npy", counts)
     (folder / "size.json").write_text(json.dumps(vars(size)), encoding="utf-8")
 
 
@@ -99,7 +100,7 @@ def size_of(folder: Path) -> Size:
 
 def open_log(
     folder: Path, settings: Sequence[str] = (), *, content: bool = False
-) -> tuple[Config, Prepared, Int64[np.ndarray, " items"]]:
+) -> tuple[Config, Prepared, Int32[np.ndarray, " items"]]:
     """A config with some settings, the log, and how often each item was played."""
     size, end_s = size_of(folder), DAYS * DAY_S
     schema = Schema(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int, Shaped
 
 from antiphon.prepared import Prepared
 from antiphon.schema import FittedFeature
@@ -24,11 +24,11 @@ class Catalogue:
     """
 
     fitted: tuple[FittedFeature, ...]
-    counts: Int64[np.ndarray, " items"]
+    counts: Int[np.ndarray, " items"]
     features: Mapping[str, Shaped[np.ndarray, "items ..."]]
 
     @classmethod
-    def of(cls, prepared: Prepared, counts: Int64[np.ndarray, " items"]) -> Catalogue:
+    def of(cls, prepared: Prepared, counts: Int[np.ndarray, " items"]) -> Catalogue:
         """The corpus of a prepared log, with the play counts that are in sight."""
         return cls(
             fitted=prepared.schema.item,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64, Shaped
+from jaxtyping import Bool, Float32, Float64, Int, Int32, Int64, Shaped
 
 from antiphon.bootstrap import Users, difference, interval, ratio
 from antiphon.evaluate import Evaluation, artist_feature
@@ -142,7 +142,7 @@ def cold_items(window: Window) -> Int32[np.ndarray, " items"]:
 
 
 def plays_of_artists(
-    codes: Shaped[np.ndarray, "items ..."], counts: Int64[np.ndarray, " items"]
+    codes: Shaped[np.ndarray, "items ..."], counts: Int[np.ndarray, " items"]
 ) -> Int64[np.ndarray, " items"]:
     """The plays of all items of each item's artist; of several, of the most played one.
 

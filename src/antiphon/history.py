@@ -78,6 +78,8 @@ def history_before(
     length: int,
 ) -> History:
     """As `gather_history`, where the row that each history ends before is known already."""
+    if not length:
+        return _nothing(events, len(users), length)
     rows = end[:, None] - 1 - np.arange(length)
     known = rows >= events.starts[users][:, None]
     rows = np.where(known, rows, 0)

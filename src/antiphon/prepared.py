@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Int, Int32, Int64, Shaped
 
 from antiphon.artifacts import Stage, open_stage
+from antiphon.brackets import search_between
 from antiphon.schema import Schema
 
 __all__ = ["ByItem", "ByTime", "Events", "Prepared", "read_schema", "rows_between"]
@@ -107,21 +108,14 @@ class Events:
     ) -> Int64[np.ndarray, " queries"]:
         """For each (user, time): the row of the user's first event at or after that time.
 
-        Where there is none, the row just after the user's last one. One binary search over
-        all queries at once.
+        Where there is none, the row just after the user's last one.
         """
         low, high = self.starts[users], self.ends[users]
         some = np.flatnonzero(low < high)
         # as a rule all of a user's events come before
         if (self.timestamp_s[high[some] - 1] < times_s[some]).all():
             return np.asarray(high)
-        last = len(self.timestamp_s) - 1
-        while (open_ := low < high).any():
-            middle = (low + high) // 2
-            later = open_ & (self.timestamp_s[np.minimum(middle, last)] < times_s)
-            low = np.where(later, middle + 1, low)
-            high = np.where(later, high, middle)
-        return np.asarray(low)
+        return search_between(self.timestamp_s, times_s, low, high)
 
     def before(self, time_s: int) -> Events:
         """The same events as seen at `time_s`: later ones are out of sight."""
@@ -186,11 +180,11 @@ class Prepared:
         )
         return {**training, "held_out": held_out}
 
-    def item_counts(self) -> Int64[np.ndarray, " items"]:
+    def item_counts(self) -> Int[np.ndarray, " items"]:
         """Training positives of each item number; 0 for number 0."""
         return self._counts("items")
 
-    def user_counts(self) -> Int64[np.ndarray, " users"]:
+    def user_counts(self) -> Int[np.ndarray, " users"]:
         """Training positives of each user number; 0 for number 0."""
         return self._counts("users")
 
@@ -209,9 +203,11 @@ class Prepared:
             return None
         return self._column("items", "title")
 
-    def _counts(self, which: str) -> Int64[np.ndarray, " rows"]:
+    def _counts(self, which: str) -> Int[np.ndarray, " rows"]:
         counts = self._column(which, "count").to_numpy(zero_copy_only=False)
-        return np.concatenate([[0], counts]).astype(np.int64)
+        # half the memory, where there are ten million items, unless an item was played that often
+        kind = np.int32 if counts.max(initial=0) <= np.iinfo(np.int32).max else np.int64
+        return np.concatenate([np.zeros(1, kind), counts.astype(kind)])
 
     def _column(self, which: str, column: str) -> Any:
         table = pq.read_table(self.stage.path / f"{which}.parquet", columns=[column])

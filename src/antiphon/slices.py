@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int64, Shaped
+from jaxtyping import Bool, Int, Int64, Shaped
 
 from antiphon.schema import (
     FittedCategorical,
@@ -61,7 +61,7 @@ def slices_of(window: Window) -> list[Slice]:
 
 
 def popularity_bands(
-    counts: Int64[np.ndarray, " items"],
+    counts: Int[np.ndarray, " items"],
 ) -> Int64[np.ndarray, " items"]:
     """The band of each item number: 0 head, 1 middle, 2 tail; -1 without plays.
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int
 
 from antiphon.after_step import AfterStep
 from antiphon.artifacts import write_json, write_stage
@@ -121,7 +121,7 @@ def train_model(
     config: Config,
     prepared: Prepared,
     events: Events,
-    counts: Int64[np.ndarray, " items"],
+    counts: Int[np.ndarray, " items"],
     progress: Progress | None = None,
     devices: Sequence[jax.Device] | None = None,
     checkpoints: Checkpoints | None = None,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int, Int64
 
 from antiphon.contexts import unknown
 from antiphon.errors import EvaluationError
@@ -46,7 +46,7 @@ class Window:
     queries: Queries
     targets: Targets
     known: Events
-    item_counts: Int64[np.ndarray, " items"]
+    item_counts: Int[np.ndarray, " items"]
     schema: Schema
 
     @property
@@ -155,7 +155,7 @@ def _window(
     name: str,
     events: Events,
     known: Events,
-    item_counts: Int64[np.ndarray, " items"],
+    item_counts: Int[np.ndarray, " items"],
     schema: Schema,
     start_s: int,
     section: EvaluateSection,
