@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 # -qq: errors only
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 
-.PHONY: help demo serve test lint bench docs pins clean
+.PHONY: help demo serve test lint audit bench docs pins clean
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make serve   answer over HTTP from the demo run, with a page; ARGS="--port 8080"'
 	@echo 'make test    run the tests; ARGS="-k loss" chooses some'
 	@echo 'make lint    style, types, and which module may import which'
+	@echo 'make audit   ask the package index for known vulnerabilities of what is pinned'
 	@echo 'make bench   measure speed, write docs/performance.md: 15 minutes; ARGS=--quick for a glance'
 	@echo 'make docs    write the generated pages of docs/ anew'
 	@echo 'make pins    choose versions anew; ARGS=--upgrade for the newest (needs uv)'
@@ -36,6 +37,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+audit: $(VENV)/.audit
+	PATH="$(CURDIR)/$(BIN):$$PATH" python scripts/audit.py $(ARGS)
 
 bench: $(VENV)/.bench
 	$(BIN)/python scripts/bench.py $(ARGS)
@@ -59,7 +63,7 @@ $(VENV)/.python:
 	@"$(PYTHON)" -m venv --clear $(VENV)
 	@touch $@
 
-# .demo, .dev and .bench are stamps: what requirements/NAME.txt pins is installed, and Antiphon
+# .demo, .dev, .audit and .bench are stamps: what requirements/NAME.txt pins is installed, and Antiphon
 # itself in editable form.
 $(VENV)/.%: requirements/%.txt pyproject.toml | $(VENV)/.python
 	@echo 'installing requirements/$*.txt; the first time takes a minute or two'

@@ -19,3 +19,5 @@ compile() { # name, then what to include
 compile bench --all-extras --group bench "$@"
 compile dev --all-extras --group dev --constraints requirements/bench.txt
 compile demo --extra baselines --extra serve --group build --constraints requirements/dev.txt
+# what audits isn't in the largest set, so it is brought up to date by itself
+compile audit --group audit --constraints requirements/bench.txt "$@"

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "antiphon"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MODULES = sorted(PACKAGE.rglob("*.py"))
-PINNED = ("demo", "dev", "bench")
+PINNED = ("demo", "dev", "bench", "audit")
 
 
 def run(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -246,9 +246,9 @@ def test_pins_hold_version_and_hashes_and_no_address(name: str) -> None:
 @pytest.mark.parametrize("name", PINNED)
 def test_pins_are_those_of_pyproject(name: str) -> None:
     """Where this fails, run `make pins`."""
-    wanted = runtime() | group("build")
-    if name != "demo":
-        wanted = with_extras() | group(name)
+    wanted = runtime() | group("build" if name == "demo" else name)
+    if name in ("dev", "bench"):
+        wanted |= with_extras()
     pinned: dict[str, list[Requirement]] = {}
     for requirement, _ in pins(name):
         pinned.setdefault(canonicalize_name(requirement.name), []).append(requirement)
@@ -260,8 +260,14 @@ def test_pins_are_those_of_pyproject(name: str) -> None:
 
 
 def test_a_venv_can_grow_from_one_set_of_pins_into_the_next() -> None:
-    demo, dev, bench = ({str(requirement) for requirement, _ in pins(name)} for name in PINNED)
+    demo, dev, bench, audit = (
+        {str(requirement) for requirement, _ in pins(name)} for name in PINNED
+    )
     assert demo <= dev <= bench
+    # what audits may add to them, and change nothing that they share
+    names = {canonicalize_name(Requirement(one).name) for one in bench}
+    shared = {one for one in audit if canonicalize_name(Requirement(one).name) in names}
+    assert shared <= bench
 
 
 # --- what is shipped
