@@ -54,6 +54,22 @@ def test_against_sorting_everything(items: int) -> None:
     same(top_k_inner_product(queries, candidates, 20), naive(queries, candidates, 20))
 
 
+@pytest.mark.parametrize("rows", [1, 2, 7, 16, 64, 65])
+def test_however_many_ask_together(rows: int) -> None:
+    # few rows are multiplied piece by piece, and what is left over by itself
+    queries, candidates = embeddings(0, rows, 68), embeddings(1, 2 * TILE + 77, 68)
+    out = [[n + 1, TILE, TILE + 1, 2 * TILE + 76] for n in range(rows)]
+    found = ExactSearch(candidates).top_k(queries, 10, exclude=exclusions(out), threads=1)
+    same(found, naive(queries, candidates, 10, out))
+
+
+def test_a_search_serves_lists_of_other_lengths() -> None:
+    queries, candidates = embeddings(0, 3, 8), embeddings(1, 3000, 8)
+    search = ExactSearch(candidates)
+    for k in (5, 200, 5):
+        same(search.top_k(queries, k), naive(queries, candidates, k))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_threads_change_nothing(threads: int) -> None:
     queries, candidates = embeddings(0, 70, 8), embeddings(1, 3000, 8)

@@ -24,7 +24,7 @@ from threadpoolctl import ThreadpoolController
 
 from antiphon.errors import EvaluationError
 from antiphon.exclusions import Exclusions
-from antiphon.scan import Scan, TopK
+from antiphon.scan import Sample, Scan, TopK, sample_of
 
 __all__ = ["ExactSearch", "processors", "top_k_inner_product"]
 
@@ -60,6 +60,7 @@ class ExactSearch:
         self._longest = _greatest_length(candidates)
         if not np.isfinite(self._longest):
             raise EvaluationError("a candidate embedding isn't finite", hint=_DIVERGED)
+        self._kept: tuple[int, Sample] | None = None
 
     def top_k(
         self,
@@ -97,11 +98,12 @@ class ExactSearch:
         size = min(BLOCK, max(16, -(-len(queries) // threads)))
         starts = range(0, len(queries), size)
         nothing = np.zeros(0, np.int64), np.zeros(0, np.int32)
+        sample = self._sample(k)
 
         def search(start: int) -> None:
             rows = slice(start, min(start + size, len(queries)))
             excluded = exclude.pairs(rows, len(self.candidates) - 1) if exclude else nothing
-            scan = Scan(queries[rows], self.candidates, self._longest, k, excluded)
+            scan = Scan(queries[rows], self.candidates, sample, self._longest, k, excluded)
             numbers[rows], scores[rows] = scan.run()
 
         with _single_threaded_blas():
@@ -113,6 +115,13 @@ class ExactSearch:
                     for _ in pool.map(search, starts):
                         pass
         return numbers, scores
+
+    def _sample(self, k: int) -> Sample:
+        """Kept for the next search, which as a rule is for as many."""
+        kept = self._kept
+        if kept is None or kept[0] != k:
+            self._kept = kept = k, sample_of(self.candidates, k)
+        return kept[1]
 
 
 def _greatest_length(candidates: Float32[np.ndarray, "items width"]) -> float:

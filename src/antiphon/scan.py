@@ -7,24 +7,45 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
-__all__ = ["TILE", "Scan", "TopK"]
+__all__ = ["TILE", "Sample", "Scan", "TopK", "sample_of"]
 
 TILE = 1024
 """Candidates looked at together; more for few queries,"""
 SCORES = 1 << 18
 """so that about so many scores, which stay in the cache, are made in one go."""
 SAMPLED = 32
-"""One candidate in so many is looked at first, to find a bound."""
-WAITING = 4
-"""How many of k candidates a row may wait, on average, before bounds are raised."""
+"""One candidate in so many is looked at first, to find a bound;"""
+MOST_SAMPLED = 1 << 14
+"""of large corpora so many in all."""
+SMALL, FEW_ROWS = 900_000, 64
+"""Products of so few numbers BLAS makes from matrices as they lie; it copies larger ones into an
+order of its own first, which takes longer than the product where queries are few."""
+WAITING, LEAST_WAITING = 4, 1 << 13
+"""How many of k candidates a row may wait, on average, before bounds are raised; and in all."""
 CROWD = 8
 """How many of k candidates may be too near to tell apart before they are scored exactly."""
 
 TopK = tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Every `step`-th candidate from number 1 on, side by side."""
+
+    step: int
+    candidates: Float32[np.ndarray, "sampled width"]
+
+
+def sample_of(candidates: Float32[np.ndarray, "items width"], k: int) -> Sample:
+    """The candidates by which lists of k are bounded first."""
+    count = len(candidates) - 1
+    step = max(1, count // max(min(count // SAMPLED, MOST_SAMPLED), 4 * k))
+    return Sample(step, np.ascontiguousarray(candidates[1::step]))
 
 
 class Scan:
@@ -38,6 +59,7 @@ class Scan:
         self,
         queries: Float32[np.ndarray, "rows width"],
         candidates: Float32[np.ndarray, "items width"],
+        sample: Sample,
         longest: float,
         k: int,
         excluded: tuple[Int64[np.ndarray, " excluded"], Int32[np.ndarray, " excluded"]],
@@ -50,7 +72,9 @@ class Scan:
         unit = float(np.finfo(np.float32).eps)
         lengths = np.linalg.norm(self.queries.astype(np.float64), axis=1)
         self.error = (queries.shape[1] + 2) * unit * longest * lengths
-        self.bound = self._first_bounds()
+        # a row a candidate: of few queries BLAS makes these in half the time of a row a query
+        self.columns = np.ascontiguousarray(self.queries.T)
+        self.bound = self._first_bounds(sample)
         self.items = [np.zeros(0, np.int32) for _ in queries]
         self.rough = [np.zeros(0, np.float32) for _ in queries]
 
@@ -59,37 +83,35 @@ class Scan:
         count = len(self.candidates)
         rows = len(self.queries)
         tile = max(TILE, SCORES // rows)
-        # a row a candidate: of few queries BLAS makes these in half the time of a row a query
-        queries = np.ascontiguousarray(self.queries.T)
         buffers = np.empty((tile, rows), np.float32), np.empty((tile, rows), bool)
         waiting = _Waiting()
         for start in range(1, count, tile):
             stop = min(start + tile, count)
             scores, passes = (buffer[: stop - start] for buffer in buffers)
-            np.matmul(self.candidates[start:stop], queries, out=scores)
+            _multiply(self.candidates[start:stop], self.columns, scores)
             first, last = np.searchsorted(self.excluded_item, (start, stop))
             if first < last:
                 places = self.excluded_item[first:last] - start
                 scores[places, self.excluded_row[first:last]] = -np.inf
-            np.greater(scores, self.bound, out=passes)
+            _above(scores, self.bound, passes)
             waiting.add(np.flatnonzero(passes), scores, start)
-            if waiting.count > WAITING * self.k * rows:
+            if waiting.count > max(WAITING * self.k * rows, LEAST_WAITING):
                 self._absorb(waiting)
                 waiting = _Waiting()
         self._absorb(waiting)
         return self._lists()
 
-    def _first_bounds(self) -> Float32[np.ndarray, " rows"]:
-        """From a sample of candidates: the list's last can't be worse than the sample's k-th."""
-        count = len(self.candidates) - 1
-        step = max(1, count // max(count // SAMPLED, 4 * self.k))
-        sample = np.ascontiguousarray(self.candidates[1::step])
-        if len(sample) < self.k:
-            return np.full(len(self.queries), -np.inf, np.float32)
-        scores = self.queries @ sample.T
-        inside = (self.excluded_item - 1) % step == 0
-        scores[self.excluded_row[inside], (self.excluded_item[inside] - 1) // step] = -np.inf
-        kth = np.partition(scores, -self.k, axis=1)[:, -self.k]
+    def _first_bounds(self, sample: Sample) -> Float32[np.ndarray, " rows"]:
+        """The list's last can't be worse than the sample's k-th."""
+        rows, sampled = len(self.queries), len(sample.candidates)
+        if sampled < self.k:
+            return np.full(rows, -np.inf, np.float32)
+        scores = np.empty((sampled, rows), np.float32)
+        _multiply(sample.candidates, self.columns, scores)
+        place, beside = np.divmod(self.excluded_item - 1, sample.step)
+        inside = beside == 0
+        scores[place[inside], self.excluded_row[inside]] = -np.inf
+        kth = np.partition(scores.T, -self.k, axis=1)[:, -self.k]
         return _below(kth - 2 * self.error)
 
     def _absorb(self, waiting: _Waiting) -> None:
@@ -159,6 +181,36 @@ class _Waiting:
         starts = np.flatnonzero(np.diff(row, prepend=-1))
         for start, stop in itertools.pairwise([*starts.tolist(), len(row)]):
             yield int(row[start]), item[start:stop], score[start:stop]
+
+
+def _multiply(
+    candidates: Float32[np.ndarray, "items width"],
+    columns: Float32[np.ndarray, "width rows"],
+    out: Float32[np.ndarray, "items rows"],
+) -> None:
+    """The inner product of each candidate and each query, a column each."""
+    width, rows = columns.shape
+    size = min(SMALL // max(columns.size, 1), TILE)
+    whole = len(candidates) // max(size, 1) * size if rows <= FEW_ROWS else 0
+    if whole:
+        parts = candidates[:whole].reshape(-1, size, width)
+        np.matmul(parts, columns, out=out[:whole].reshape(-1, size, rows))
+    if whole < len(candidates):
+        np.matmul(candidates[whole:], columns, out=out[whole:])
+
+
+def _above(
+    scores: Float32[np.ndarray, "items rows"],
+    bound: Float32[np.ndarray, " rows"],
+    out: Bool[np.ndarray, "items rows"],
+) -> None:
+    """Which scores are above their row's bound, many at once however few rows there are."""
+    side = max(1, TILE // len(bound))
+    whole = len(scores) // side * side
+    shape = -1, side * len(bound)
+    bounds = np.tile(bound, side)
+    np.greater(scores[:whole].reshape(shape), bounds, out=out[:whole].reshape(shape))
+    np.greater(scores[whole:], bound, out=out[whole:])
 
 
 def _below(values: Float64[np.ndarray, " rows"]) -> Float32[np.ndarray, " rows"]:

@@ -25,7 +25,7 @@ from antiphon.scan import TopK
 
 __all__ = ["FaissScan"]
 
-FEW_QUERIES = 3
+FEW_QUERIES = 1
 """Up to so many queries are scanned one by one; for more numpy takes less time."""
 WIDEN = (1, 8)
 """How many times as many the first and the second scan bring."""
