@@ -107,6 +107,14 @@ def test_what_cant_be_used_is_refused_by_name(client, asked, received, allowed, 
     assert error["hint"] == hint
 
 
+def test_routes_that_are_gone_to_straight_have_one_method(client) -> None:
+    for path in ("/v1/recommend", "/v1/recommend/batch"):
+        error = client.refused(405, "GET", path)
+        assert error["what"] == "the path doesn't have this method"
+        assert client.refused(422, "POST", path, b"")["what"].startswith("the body isn't JSON")
+        assert client.refused(404, "POST", f"{path}/", {})
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"k": NaN}'])
 def test_bodies_that_are_none_are_refused(client, body) -> None:
     assert client.ask("POST", "/v1/recommend", body)[0] in (400, 422)

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Path
 from fastapi.responses import Response
+from starlette.types import ASGIApp
 
 from antiphon.serve.admin import admin_routes
 from antiphon.serve.asked import asks
 from antiphon.serve.desks import Desks
+from antiphon.serve.direct import Straight
 from antiphon.serve.given import Health, json_response
 from antiphon.serve.loaded import LoadedRun
 from antiphon.serve.map_routes import map_routes
 from antiphon.serve.page_files import PageFile
 from antiphon.serve.refusals import handle_errors, refusals, refuse
-from antiphon.serve.routes import reading_routes
+from antiphon.serve.routes import direct_routes, reading_routes
 from antiphon.serve.writing import writing_routes
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ REPORT_CSP = (
 )
 
 
-def make_app(service: Service, loaded: LoadedRun, desks: Desks) -> FastAPI:
+def make_app(service: Service, loaded: LoadedRun, desks: Desks) -> ASGIApp:
     """The application that answers from `loaded`, which the caller keeps alive, as `desks`."""
     # FastAPI remembers every endpoint for good, and with it whatever that refers to
     loaded, desks = weakref.proxy(loaded), weakref.proxy(desks)
@@ -46,14 +48,16 @@ def make_app(service: Service, loaded: LoadedRun, desks: Desks) -> FastAPI:
     handle_errors(app)
     limits = service.settings.limits
     models = asks(loaded.recommender.schema, limits)
-    app.include_router(reading_routes(loaded, desks, models, limits, service.metrics))
+    direct = direct_routes(loaded, desks, models, service.metrics)
+    app.include_router(direct)
+    app.include_router(reading_routes(loaded, desks, limits))
     app.include_router(map_routes(loaded, limits))
     app.include_router(writing_routes(loaded, desks, models, limits))
     app.include_router(admin_routes(service, loaded))
     app.include_router(_operation(service))
     app.include_router(_pages(loaded, service.pages))
     _describe_keys(app, needed=bool(service.settings.keys))
-    return app
+    return Straight(app, direct)
 
 
 def _operation(service: Service) -> APIRouter:

@@ -1,12 +1,14 @@
 """Micro-batches: whatever queued while the model was busy is answered in one go.
 
 One thread runs the model, so that the loop stays free to read and write. Nobody waits for a batch
-to fill: an idle thread takes what is there, be it one request.
+to fill: an idle thread takes what has come in, be it one request. All that is asked of a batcher is
+asked in one loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections import deque
@@ -59,6 +61,7 @@ class Batcher(Generic[Asked, Answered]):
         self._deadline_s = deadline_s
         self._queue: deque[_Waiting[Asked, Answered]] = deque()
         self._waiting = 0
+        self._calling = False
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
@@ -82,16 +85,16 @@ class Batcher(Generic[Asked, Answered]):
             TooLateError: they waited for too long.
         """
         loop = asyncio.get_running_loop()
-        one = _Waiting[Asked, Answered](
-            asked, loop.create_future(), time.monotonic() + self._deadline_s
-        )
+        one = _Waiting(asked, loop.create_future(), time.monotonic() + self._deadline_s)
         with self._wake:
             # a batch larger than the queue is let in when nothing else waits
             if self._closed or (self._waiting and self._waiting + len(asked) > self._room):
                 raise BusyError
             self._queue.append(one)
             self._waiting += len(asked)
-            self._wake.notify()
+        if not self._calling:
+            self._calling = True
+            loop.call_soon(self._call)
         return await one.future
 
     async def ask_one(self, asked: Asked) -> Answered:
@@ -105,6 +108,12 @@ class Batcher(Generic[Asked, Answered]):
             raise answer
         return answer
 
+    def _call(self) -> None:
+        """Wake the thread once for all that came in with one look at the network."""
+        self._calling = False
+        with self._wake:
+            self._wake.notify()
+
     def close(self) -> None:
         """Answer what was taken, and stop."""
         with self._wake:
@@ -117,10 +126,9 @@ class Batcher(Generic[Asked, Answered]):
             now = time.monotonic()
             late = [one for one in batch if one.deadline < now]
             timely = [one for one in batch if one.deadline >= now]
-            for one in late:
-                _settle(one, TooLateError())
+            _settle([(one, TooLateError()) for one in late])
             if timely:
-                self._run(timely)
+                _settle(self._answers(timely))
 
     def _take(self) -> list[_Waiting[Asked, Answered]]:
         with self._wake:
@@ -136,26 +144,32 @@ class Batcher(Generic[Asked, Answered]):
             self._waiting -= size
             return batch
 
-    def _run(self, batch: list[_Waiting[Asked, Answered]]) -> None:
+    def _answers(
+        self, batch: list[_Waiting[Asked, Answered]]
+    ) -> list[tuple[_Waiting[Asked, Answered], list[Answered | Exception] | Exception]]:
         try:
             answers = list(self._answer([request for one in batch for request in one.asked]))
         except Exception as error:  # the thread must outlive whatever goes wrong
-            for one in batch:
-                _settle(one, error)
-            return
-        at = 0
-        for one in batch:
-            _settle(one, answers[at : at + len(one.asked)])
-            at += len(one.asked)
+            return [(one, error) for one in batch]
+        ends = itertools.accumulate(len(one.asked) for one in batch)
+        return [
+            (one, answers[end - len(one.asked) : end]) for one, end in zip(batch, ends, strict=True)
+        ]
 
 
-def _settle(one: _Waiting[Asked, Answered], result: list[Answered | Exception] | Exception) -> None:
+def _settle(
+    results: list[tuple[_Waiting[Asked, Answered], list[Answered | Exception] | Exception]],
+) -> None:
+    """Tell whoever asked; they all run in one loop, which is woken once."""
+
     def settle() -> None:
-        if one.future.done():  # whoever asked has gone
-            return
-        if isinstance(result, Exception):
-            one.future.set_exception(result)
-        else:
-            one.future.set_result(result)
+        for one, result in results:
+            if one.future.done():  # whoever asked has gone
+                continue
+            if isinstance(result, Exception):
+                one.future.set_exception(result)
+            else:
+                one.future.set_result(result)
 
-    one.future.get_loop().call_soon_threadsafe(settle)
+    if results:
+        results[0][0].future.get_loop().call_soon_threadsafe(settle)

@@ -31,9 +31,10 @@ __all__ = [
     "Users",
     "Value",
     "WhyShown",
-    "answer_data",
+    "answer_json",
     "item_data",
     "json_response",
+    "run_json",
 ]
 
 
@@ -213,7 +214,7 @@ class Deployed(BaseModel):
     previous: Run | None = None
 
 
-_JSON = TypeAdapter(Any)
+_JSON, _ANSWER = TypeAdapter[Any](Any), TypeAdapter(Answer)
 
 
 def json_response(data: object) -> Response:
@@ -221,9 +222,15 @@ def json_response(data: object) -> Response:
     return Response(_JSON.dump_json(data), media_type="application/json")
 
 
-def answer_data(answer: Answer, run: dict[str, str]) -> dict[str, Any]:
-    """An `Answered`, as data."""
-    return {**vars(answer), "run": run}
+def run_json(run: dict[str, str]) -> bytes:
+    """A `Run`, as JSON."""
+    return _JSON.dump_json(run)
+
+
+def answer_json(answer: Answer, run: bytes) -> bytes:
+    """An `Answered`, as JSON, of an answer and its run."""
+    # told what an answer is made of, pydantic takes a third of the time that it takes to find out
+    return b'%b,"run":%b}' % (_ANSWER.dump_json(answer)[:-1], run)
 
 
 def item_data(item: Item) -> dict[str, Any]:

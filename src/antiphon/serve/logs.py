@@ -13,6 +13,7 @@ __all__ = ["log_as_json", "request_id"]
 
 SANE = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _random = random.Random()
+_encode = json.JSONEncoder(default=str).encode
 KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -33,7 +34,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _encode(line)
 
 
 def log_as_json(level: int = logging.INFO) -> None:

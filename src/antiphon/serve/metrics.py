@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Any
 
 from prometheus_client import (
@@ -76,6 +77,11 @@ class Metrics:
             ("feature", "value"),
             registry=registry,
         )
+        # to find what counts some labels takes longer than to count
+        self._seconds = cache(self.seconds.labels)
+        self._requests = cache(self.requests.labels)
+        self._context = cache(self.context.labels)
+        self._best_scores = cache(self.best_scores.labels)
 
     def answered(self, asked: Any, answer: Answer, drift: Drift) -> None:
         """Count one list.
@@ -96,9 +102,9 @@ class Metrics:
             self.unknown_items.inc(len(answer.unknown_history))
         for name, value in vars(asked.context).items():
             if value is None or isinstance(value, str):
-                self.context.labels(name, "unknown" if value is None else value).inc()
+                self._context(name, "unknown" if value is None else value).inc()
         if asked.model_fields_set <= ASKED_AS_IN_EVALUATION and answer.known_user and answer.items:
-            self.best_scores.labels(str(drift.add(answer.items[0].score) + 1)).inc()
+            self._best_scores(str(drift.add(answer.items[0].score) + 1)).inc()
 
     def drifted(self, index: float) -> None:
         """Tell how far scores have moved."""
@@ -106,8 +112,8 @@ class Metrics:
 
     def requested(self, route: str, status: int, seconds: float) -> None:
         """Count one request."""
-        self.seconds.labels(route).observe(seconds)
-        self.requests.labels(route, str(status)).inc()
+        self._seconds(route).observe(seconds)
+        self._requests(route, str(status)).inc()
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

@@ -20,8 +20,10 @@ __all__ = [
     "Problem",
     "Refusal",
     "bug",
+    "explain",
     "handle_errors",
     "refusal_body",
+    "refusal_of",
     "refusals",
     "refuse",
     "too_busy",
@@ -105,6 +107,20 @@ def too_busy() -> JSONResponse:
     return refuse(503, "too much is asked at once", hint="try again in a second")
 
 
+def refusal_of(error: Exception) -> JSONResponse | None:
+    """The answer to an error that a route raises; None where it is a bug."""
+    match error:
+        case RequestError():
+            return refuse(422, error.what, error.received, error.allowed, error.hint)
+        case AntiphonError():
+            return refuse(500, error.what, hint="see the service's log")
+        case BusyError():
+            return too_busy()
+        case TooLateError():
+            return refuse(503, "the request waited for too long", hint="try again in a second")
+    return None
+
+
 def handle_errors(app: FastAPI) -> None:
     """Give every error that a route raises its status and body."""
 
@@ -114,13 +130,14 @@ def handle_errors(app: FastAPI) -> None:
         model = body.field_info.annotation if body is not None else None
         return refuse(422, **explain(error.errors(), model))
 
-    @app.exception_handler(RequestError)
-    async def wrong(_: Request, error: RequestError) -> JSONResponse:
-        return refuse(422, error.what, error.received, error.allowed, error.hint)
+    async def known(_: Request, error: Exception) -> JSONResponse:
+        answer = refusal_of(error)
+        if answer is None:
+            raise error
+        return answer
 
-    @app.exception_handler(AntiphonError)
-    async def failed(_: Request, error: AntiphonError) -> JSONResponse:
-        return refuse(500, error.what, hint="see the service's log")
+    for kind in (AntiphonError, BusyError, TooLateError):
+        app.add_exception_handler(kind, known)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, _: Exception) -> JSONResponse:
@@ -130,14 +147,6 @@ def handle_errors(app: FastAPI) -> None:
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         what = WHEN.get(error.status_code, HTTPStatus(error.status_code).phrase)
         return refuse(error.status_code, what, headers=error.headers)
-
-    @app.exception_handler(BusyError)
-    async def busy(_: Request, __: BusyError) -> JSONResponse:
-        return too_busy()
-
-    @app.exception_handler(TooLateError)
-    async def late(_: Request, __: TooLateError) -> JSONResponse:
-        return refuse(503, "the request waited for too long", hint="try again in a second")
 
 
 def explain(errors: Sequence[Any], model: Any = None) -> dict[str, Any]:

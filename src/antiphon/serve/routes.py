@@ -18,61 +18,64 @@ from antiphon.serve.given import (
     ItemsAlike,
     SchemaShown,
     Users,
-    answer_data,
+    answer_json,
     item_data,
     json_response,
+    run_json,
 )
 from antiphon.serve.loaded import Alike, LoadedRun
 from antiphon.serve.metrics import Metrics
 from antiphon.serve.refusals import refusals, refuse
 from antiphon.serve.settings import Limits
 
-__all__ = ["reading_routes"]
+__all__ = ["direct_routes", "reading_routes"]
 
 READ = {"security": [{"key": ["read"]}]}
 MOST_SHOWN = 1000
 
 
-def reading_routes(
-    loaded: LoadedRun, desks: Desks, models: Asks, limits: Limits, metrics: Metrics
-) -> APIRouter:
-    """Routes that answer from one run."""
-    router = APIRouter()
-    direct = APIRouter(route_class=DirectRoute)
-    run = loaded.run
+def direct_routes(loaded: LoadedRun, desks: Desks, models: Asks, metrics: Metrics) -> APIRouter:
+    """The routes that most requests are for."""
+    router = APIRouter(route_class=DirectRoute)
+    run = run_json(loaded.run)
 
-    def shown(result: Any, asked: Any) -> dict[str, Any]:
+    def shown(result: Any, asked: Any) -> bytes:
         if isinstance(result, Exception):
             raise result
         metrics.answered(asked, result, loaded.drift)
-        return answer_data(result, run)
+        return answer_json(result, run)
 
-    @direct.post(
+    @router.post(
         "/v1/recommend",
         response_model=Answered,
         responses=refusals(400, 401, 403, 408, 413, 415, 422, 503),
         openapi_extra=READ,
         tags=["answers"],
     )
-    async def recommend(asked: Annotated[models.recommend, Body()]) -> Response:  # type: ignore[name-defined]
+    async def recommend(asked: Annotated[models.recommend, Body()]) -> bytes:  # type: ignore[name-defined]
         """The best items for a user at this moment."""
-        result = await desks.model.ask_one(_request(asked))
-        return json_response(shown(result, asked))
+        return shown(await desks.model.ask_one(_request(asked)), asked)
 
-    @direct.post(
+    @router.post(
         "/v1/recommend/batch",
         response_model=AnsweredBatch,
         responses=refusals(400, 401, 403, 408, 413, 415, 422, 503),
         openapi_extra=READ,
         tags=["answers"],
     )
-    async def recommend_batch(asked: Annotated[models.batch, Body()]) -> Response:  # type: ignore[name-defined]
+    async def recommend_batch(asked: Annotated[models.batch, Body()]) -> bytes:  # type: ignore[name-defined]
         """Several requests in one; one that can't be answered refuses all."""
         results = await desks.model.ask([_request(one) for one in asked.requests])
-        pairs = zip(results, asked.requests, strict=True)
-        return json_response({"answers": [shown(*pair) for pair in pairs], "run": run})
+        answers = [shown(*pair) for pair in zip(results, asked.requests, strict=True)]
+        return b'{"answers":[%b],"run":%b}' % (b",".join(answers), run)
 
-    router.include_router(direct)  # the first that are looked through
+    return router
+
+
+def reading_routes(loaded: LoadedRun, desks: Desks, limits: Limits) -> APIRouter:
+    """Routes that tell of one run."""
+    router = APIRouter()
+    run = loaded.run
 
     @router.get(
         "/v1/items/{id:path}/similar",

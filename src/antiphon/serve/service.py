@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from antiphon.errors import AntiphonError, ArtifactError
 from antiphon.live import LiveStore, open_live
@@ -50,7 +49,7 @@ class Current:
     path: Path
     loaded: LoadedRun
     desks: Desks
-    app: FastAPI
+    app: ASGIApp
     asked: int = 0
 
 
