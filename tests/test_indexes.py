@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ml_dtypes import bfloat16
 
 from antiphon.errors import ArtifactError, EvaluationError
 from antiphon.indexes import Filter, Index, NumpyScan, faiss_scan, merge_top_k, top_k_spread
@@ -161,6 +162,18 @@ class TestFaissScan(OnDisk):
             index.top_k(queries_like(0, 1), k, exclude=out)
             index.top_k(queries_like(0, 1), k, among=Filter.denying(np.arange(300)))
 
+    @pytest.mark.parametrize("few", [0, 3, faiss_scan.FEW_LEFT_OUT])
+    def test_what_is_left_out_is_dropped_or_never_brought(self, build: Build, few, monkeypatch):
+        monkeypatch.setattr(faiss_scan, "FEW_LEFT_OUT", few)
+        candidates, query = embeddings(1, 400), queries_like(0, 1)
+        index = build(candidates)
+        best = right(query, candidates, 399)[0][0].tolist()
+        # the head of the list, some of it twice; the whole corpus; what isn't in it
+        for row in (best[:60], best[:3] * 2, best, best[:-4], [0, 400, 5000], [best[9]]):
+            out = exclusions([row])
+            for k in (1, 10, 399):
+                same(index.top_k(query, k, exclude=out), right(query, candidates, k, out))
+
     def test_stretching_does_not_change_scores(self) -> None:
         candidates, queries = embeddings(1, 100), queries_like(0, 20)
         queries[:, 3] = 0  # a coordinate that no query uses
@@ -183,6 +196,18 @@ class TestFaissScan(OnDisk):
         bound = index._layout.error(laid)
         assert (off <= bound).all()
         assert (off >= bound / 30).all()
+
+    def test_the_bound_holds_where_queries_are_rounded_too(self, tmp_path: Path) -> None:
+        candidates, queries = embeddings(1, 3000), queries_like(0, 50)
+        write_scan(tmp_path, candidates, queries)
+        layout = open_scan(tmp_path, candidates)._layout
+        laid = layout.of_queries(queries)
+        # as processors do that multiply bfloat16 by bfloat16
+        kept = layout.of_candidates(candidates[1:]).astype(bfloat16).astype(np.float64)
+        rough = laid.astype(bfloat16).astype(np.float64) @ kept.T
+        off = np.abs(queries.astype(np.float64) @ candidates[1:].T - rough).max(axis=1)
+        assert (off <= layout.error(laid)).all()
+        assert (off >= layout.error(laid) / 30).all()
 
 
 class TestFaissGraph(OnDisk):

@@ -29,6 +29,9 @@ FEW_QUERIES = 1
 """Up to so many queries are scanned one by one; for more numpy takes less time."""
 WIDEN = (1, 8)
 """How many times as many the first and the second scan bring."""
+FEW_LEFT_OUT = 512
+"""Up to so many items that a query leaves out are brought too and dropped; to look each candidate
+up during the scan takes longer."""
 FEW_ALLOWED = 20_000
 """Up to so many allowed items are scored without a scan."""
 
@@ -98,24 +101,46 @@ class FaissScan:
         mask: Bool[np.ndarray, " numbers"] | None,
     ) -> tuple[Int32[np.ndarray, " best"], Float32[np.ndarray, " best"]] | None:
         """One query's list, or None where its end is too crowded to tell."""
+        wanted, count = 2 * k + SPARE, self.item_count
+        if mask is None and left_out is not None and 0 < len(left_out) <= FEW_LEFT_OUT and count:
+            brought = min(wanted + len(left_out), count)
+            found = self._scan(query, laid, error, k, brought, count, dropped=left_out)
+            if found is not None:
+                return found
         parameters, available = self._selecting(left_out, mask)
+        if not available:
+            return best(np.zeros(0, np.int32), np.zeros(0, np.float32), k)
         for times in WIDEN:
-            wanted = times * (2 * k + SPARE)
-            brought = min(wanted, self.item_count)
-            if not brought:
-                return best(np.zeros(0, np.int32), np.zeros(0, np.float32), k)
-            faiss.omp_set_num_threads(1)  # a team of threads costs more than one query
-            rough, labels = self._storage.search(laid[None], brought, params=parameters)
-            numbers = (labels[0][labels[0] >= 0] + 1).astype(np.int32)
-            scores = score(self._candidates[numbers], query)
-            listed = best(numbers, scores, k)
-            if len(numbers) >= available or brought == self.item_count:
+            brought = min(times * wanted, available)
+            found = self._scan(query, laid, error, k, brought, available, parameters)
+            if found is not None:
+                return found
+        return None
+
+    def _scan(
+        self,
+        query: Float32[np.ndarray, " width"],
+        laid: Float32[np.ndarray, " padded"],
+        error: float,
+        k: int,
+        brought: int,
+        available: int,
+        parameters: Any = None,
+        dropped: Int32[np.ndarray, " excluded"] | None = None,
+    ) -> tuple[Int32[np.ndarray, " best"], Float32[np.ndarray, " best"]] | None:
+        """The list by one scan that brings so many of those there are; None: it takes more."""
+        faiss.omp_set_num_threads(1)  # a team of threads costs more than one query
+        rough, labels = self._storage.search(laid[None], brought, params=parameters)
+        every = (labels[0][labels[0] >= 0] + 1).astype(np.int32)
+        numbers = every if dropped is None else every[~np.isin(every, dropped)]
+        listed = best(numbers, score(self._candidates[numbers], query), k)
+        if len(every) >= available:
+            return listed
+        if len(every) == brought and len(listed[1]) == k:
+            kth = float(listed[1][-1])
+            slack = abs(kth) * float(np.finfo(np.float32).eps)
+            if kth - slack > float(rough[0][-1]) + error:
                 return listed
-            if len(numbers) == brought and len(listed[1]) == k:
-                kth = float(listed[1][-1])
-                slack = abs(kth) * float(np.finfo(np.float32).eps)
-                if kth - slack > float(rough[0][-1]) + error:
-                    return listed
         return None
 
     def _selecting(

@@ -9,7 +9,8 @@ those neighbours finds less than half of what it should. Powers of two, they rou
 *Padded*: to a multiple of 16, for which the processor's vector instructions have a fast path.
 
 *The bound*: |query · (candidate - its bfloat16)| is at most |query| times the greatest length of
-that difference over all candidates, in stretched coordinates.
+that difference over all candidates, in stretched coordinates. Processors that multiply bfloat16 by
+bfloat16 are given the query's too, and it differs from the query by a length times the candidate's.
 """
 
 from __future__ import annotations
@@ -83,7 +84,11 @@ class Layout:
         unit = float(np.finfo(np.float32).eps)
         # summing d products in float32 errs by at most d rounding errors; some for slack
         rounding = (self.padded + 8) * unit * (self.longest + residual)
-        return np.sqrt(_squares(laid)) * (residual + rounding)
+        rounded_away = np.sqrt(_squares(laid - _bfloat16(laid)))
+        return np.asarray(
+            np.sqrt(_squares(laid)) * (residual + rounding)
+            + rounded_away * (self.longest + residual)
+        )
 
 
 def layout_of(
@@ -118,6 +123,13 @@ def _parts(
 ) -> Iterator[Float32[np.ndarray, "rows width"]]:
     for start in range(0, len(candidates), ROWS_AT_ONCE):
         yield np.asarray(candidates[start : start + ROWS_AT_ONCE])
+
+
+def _bfloat16(rows: Float32[np.ndarray, "rows width"]) -> Float32[np.ndarray, "rows width"]:
+    """The nearest that bfloat16 has, even ones where two are equally near."""
+    bits = rows.view(np.uint32)
+    even = (bits >> 16) & 1
+    return ((bits + np.uint32(0x7FFF) + even) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
 def _squares(rows: Float32[np.ndarray, "rows width"]) -> Float64[np.ndarray, " rows"]:
