@@ -105,6 +105,7 @@ def load(
     seconds: float,
     rate: float | None = None,
     *,
+    most: int | None = None,
     keep_bodies: bool = False,
 ) -> Seen:
     """Ask for some seconds.
@@ -115,6 +116,7 @@ def load(
         connections: kept open.
         seconds: for how long new requests are due.
         rate: requests a second; None is the closed loop.
+        most: requests after which it ends, however much time is left.
         keep_bodies: whether to keep what was answered.
     """
     seen = Seen()
@@ -133,7 +135,10 @@ def load(
     end, asked, flying = started + seconds, 0, 0
     while True:
         now = time.perf_counter()
-        while free and ((rate is None and now < end) or (due and due[0] <= now)):
+        if asked == most:
+            end = now
+            due.clear()
+        while free and asked != most and ((rate is None and now < end) or (due and due[0] <= now)):
             connection = free.popleft()
             connection.ask(requests[asked % len(requests)], due.popleft() if due else now)
             asked += 1

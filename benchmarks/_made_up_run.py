@@ -185,6 +185,9 @@ def _model(
         (out / "tables").mkdir()
         rows = 0.1 * generator.standard_normal((users + 1, WIDTH), np.float32)
         np.save(out / "tables" / "user.npy", rows)
+        artists = max(1, items // 10) + 1
+        rows = generator.standard_normal((artists, WIDTH), np.float32) / 8
+        np.save(out / "tables" / "item.artist.npy", rows)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

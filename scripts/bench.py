@@ -31,6 +31,7 @@ FIRST = ("limits", "training", "catalogue", "equal_quality")
 LEAST = {
     "baselines": ["--quick"],
     "checkpoint": ["--quick"],
+    "day": ["--quick"],
     "equal_quality": ["--seconds", "90"],
     "index": ["--items", "138000"],
     "prepare": ["--quick"],

@@ -23,6 +23,7 @@ with pytest.MonkeyPatch.context() as patch:
     _stopwatch = import_module("_stopwatch")
     bench = import_module("bench")
     catalogue = import_module("catalogue")
+    day = import_module("day")
     equal_quality = import_module("equal_quality")
     limits = import_module("limits")
     performance_page = import_module("performance_page")
@@ -232,3 +233,27 @@ def test_without_results_there_is_no_page(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "argv", ["performance_page.py", "--results", str(tmp_path)])
     assert performance_page.main() == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_a_day_of_traffic_is_what_it_says() -> None:
+    added: set[str] = set()
+    total: Counter[str] = Counter()
+    for asked, counts in day.hours(items=1000, recommends=2400):
+        bodies = [json.loads(one.partition(b"\r\n\r\n")[2]) for one in asked]
+        calls = [body["events"] for body in bodies if "events" in body]
+        items = [body["items"][0]["id"] for body in bodies if "items" in body]
+        found = {
+            "recommends": sum("k" in body for body in bodies),
+            "events": sum(map(len, calls)),
+            "items_added": len(items),
+        }
+        assert found == counts
+        assert (len(calls), len(asked)) == (50, 100 + 50 + 1)
+        plays = {event["item"] for call in calls for event in call}
+        # an hour's requests come in any order, so what is played was added in an earlier one
+        assert {item for item in plays if isinstance(item, str)} <= added
+        assert not added & set(items)
+        added |= set(items)
+        total += counts
+    assert total["recommends"] == 2400
+    assert len(added) == total["items_added"] == 24
