@@ -208,12 +208,13 @@ class Answering:
         unknown = self._contexts.unknown
         texts = [None if id_ is None else self._users.spelling(id_) for id_ in ids]
         place = {text: row for row, text in enumerate(dict.fromkeys(t for t in texts if t))}
-        contexts = []
+        contexts, events = [], None
         none = np.zeros(0, np.int64)
         query, item, time_s = none, none.astype(np.int32), none
         if self._live is not None and place:
             since_s = self._model.prepared.schema.train_end_s
             events = self._live.of(list(place), since_s)
+        if events is not None and len(events.owner):
             bounds = np.searchsorted(events.owner, np.arange(len(place) + 1))
             users = [(row, place[text]) for row, text in enumerate(texts) if text]
             of_user = np.array([user for _, user in users])

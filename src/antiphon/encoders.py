@@ -45,18 +45,23 @@ class Encoder:
     def inputs(self, values: Shaped[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*out"]:
         """What is multiplied by the table, of a feature that isn't categorical."""
         missing = np.isnan(values[..., 0] if isinstance(self.feature, FittedVector) else values)
+        out = np.empty((*missing.shape, len(self.table)), np.float32)
+        known = out[..., :-1]
         if isinstance(self.feature, FittedCyclic):
             angle = values * np.float32(2 * math.pi / self.feature.period)
-            sines, cosines = [np.sin(angle)], [np.cos(angle)]
-            for _ in range(1, HARMONICS):  # of the sum of two angles
-                sine, cosine = sines[-1], cosines[-1]
-                sines.append(sine * cosines[0] + cosine * sines[0])
-                cosines.append(cosine * cosines[0] - sine * sines[0])
-            known = np.stack([*sines, *cosines], axis=-1)
+            first = sine, cosine = np.sin(angle), np.cos(angle)
+            for place in range(HARMONICS):
+                known[..., place], known[..., HARMONICS + place] = sine, cosine
+                sine, cosine = (  # of the sum of two angles
+                    sine * first[1] + cosine * first[0],
+                    cosine * first[1] - sine * first[0],
+                )
         else:
-            known = values if isinstance(self.feature, FittedVector) else values[..., None]
-        known = np.where(missing[..., None], np.float32(0), known).astype(np.float32)
-        return np.concatenate([known, missing[..., None].astype(np.float32)], axis=-1)
+            known[...] = values if isinstance(self.feature, FittedVector) else values[..., None]
+        if missing.any():
+            known[missing] = 0
+        out[..., -1] = missing
+        return out
 
     def encoded(self, values: Shaped[np.ndarray, "rows ..."]) -> Float32[np.ndarray, "rows width"]:
         """Vectors of raw values, whose form schema.py defines."""

@@ -117,8 +117,10 @@ class Shelf:
         known = len(self.vocabulary)
         found: list[str | None] = [None] * len(numbers)
         if self.titles is not None:
-            rows = pa.array(numbers - 1, mask=numbers > known)
+            rows = pa.array(numbers - 1, mask=numbers > known if self.added else None)
             found = self.titles.take(rows).to_pylist()
+        if not self.added:
+            return found
         for place in np.flatnonzero(numbers > known).tolist():
             found[place] = self.added[int(numbers[place]) - known - 1].title
         return found

@@ -57,7 +57,8 @@ def merge_top_k(parts: Sequence[Lists], k: int) -> TopK:
     scores = np.where(numbers > 0, scores, np.float32(-np.inf))
     # an item of score -inf still comes before no item
     order = np.lexsort((numbers, numbers == 0, -scores))[:, :k]
-    found = np.take_along_axis(numbers, order, 1), np.take_along_axis(scores, order, 1)
+    row = np.arange(len(numbers))[:, None]
+    found = numbers[row, order], scores[row, order]
     merged = empty_lists(len(numbers), k)
     for whole, some in zip(merged, found, strict=True):
         whole[:, : some.shape[1]] = some
