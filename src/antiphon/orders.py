@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from functools import partial
@@ -62,12 +63,17 @@ def write_orders(folder: Path) -> None:
     offsets = np.load(folder / "user_offsets.npy")
     columns = Columns(
         offsets[:-1],
-        int(offsets[-1]),
+        count := int(offsets[-1]),
         partial(read_rows, folder / "item_number.npy"),
         partial(read_rows, folder / "timestamp_s.npy"),
     )
-    _write(folder / "by_time", ByTime, columns.count, in_time_order(columns, folder))
-    _write(folder / "by_item", ByItem, columns.count, in_item_order(columns))
+    # numpy sorts without holding the interpreter, so each order has a core where there are two
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for written in (
+            pool.submit(_write, folder / "by_time", ByTime, count, in_time_order(columns, folder)),
+            pool.submit(_write, folder / "by_item", ByItem, count, in_item_order(columns)),
+        ):
+            written.result()
 
 
 def by_time(events: Events) -> ByTime:
@@ -128,7 +134,7 @@ def in_item_order(columns: Columns) -> Iterator[Block]:
         start, lengths = int(bounds[first]), np.diff(bounds[first : last + 1])
         user = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
         item = columns.item_number(start, start + len(user))
-        order = np.lexsort((item, user))
+        order = _stable_order(user.astype(np.int64) << _bits(item) | item)
         at = np.arange(len(order), dtype=dtype)
         new = np.ones(len(order), bool)
         new[1:] = (np.diff(item[order]) != 0) | (np.diff(user[order]) != 0)
@@ -229,13 +235,18 @@ def _sorted(records: Shaped[np.ndarray, " rows"]) -> Block:
     return row[order], item[order], times_s[order]
 
 
-def _stable_order(times_s: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
-    first_s, bits = int(times_s.min(initial=0)), len(times_s).bit_length()
-    if (int(times_s.max(initial=0)) - first_s).bit_length() + bits > 63:
-        return np.argsort(times_s, kind="stable")
+def _stable_order(values: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+    first, bits = int(values.min(initial=0)), len(values).bit_length()
+    if (int(values.max(initial=0)) - first).bit_length() + bits > 63:
+        return np.argsort(values, kind="stable")
     # one sort of whole numbers, many times as fast as that of an index
-    keys = (times_s - first_s) << bits
-    keys |= np.arange(len(times_s))
+    keys = (values - first) << bits
+    keys |= np.arange(len(values))
     keys.sort()
     keys &= (1 << bits) - 1
     return keys
+
+
+def _bits(numbers: Int32[np.ndarray, " rows"]) -> int:
+    """How many hold each of them; none is negative."""
+    return int(numbers.max(initial=0)).bit_length()
