@@ -101,6 +101,8 @@ def _forward(
     candidate, candidate_rest = jnp.split(candidate, [even_width], axis=1)
     # the tile is the right side of every product: transposing it would cost more than the product
     transposed, transposed_rest = candidate.T, candidate_rest.T
+    # a product with ones is a sum, and one product more costs less than a sum by itself
+    rest_and_one = jnp.pad(candidate_rest, ((0, 0), (0, 1)), constant_values=1.0)
     bits = 8 * shared.left_out.shape[1]
     group = jnp.full(len(candidate), -1, shared.group.dtype).at[:queries].set(shared.group)
     evenly = jnp.exp(-shared.log_count)
@@ -120,12 +122,13 @@ def _forward(
         top = jnp.maximum(jnp.max(logits, axis=1), score)
         top = jnp.maximum(jnp.max(own, axis=1, initial=-jnp.inf), top)
         weight, own_weight = jnp.exp(logits - top[:, None]), jnp.exp(own - top[:, None])
-        total = jnp.sum(weight, axis=1) + jnp.sum(own_weight, axis=1) + jnp.exp(score - top)
+        brought = weight @ rest_and_one
+        total = brought[:, -1] + jnp.sum(own_weight, axis=1) + jnp.exp(score - top)
         share = 1 / total[:, None]
         surprise = jnp.exp(score - top) / total - 1
         surprised = surprise[:, None]
         d_query = (weight @ candidate) * share + surprised * target
-        d_rest = (weight @ candidate_rest) * share + surprised * target_rest
+        d_rest = brought[:, :-1] * share + surprised * target_rest
         # XLA would hide the transposing in a product of another kind, of two thirds the speed
         q_by_width, q_rest_by_width = jax.lax.optimization_barrier(  # type: ignore[no-untyped-call]
             ((q * share).T, (q_rest * share).T)
