@@ -51,3 +51,19 @@ assert keras.backend.backend() == "jax"
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_widest_vector_registers_are_asked_for_and_flags_set_before_count() -> None:
+    ask = "import os, antiphon; print(os.environ['XLA_FLAGS'])"
+    flags = {
+        given: subprocess.run(
+            [sys.executable, "-c", ask],
+            env={**os.environ, "XLA_FLAGS": given},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for given in ("", "--xla_force_host_platform_device_count=2")
+    }
+    for given, found in flags.items():
+        assert found == ["--xla_cpu_prefer_vector_width=512", *given.split()]

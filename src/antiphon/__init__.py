@@ -24,6 +24,9 @@ __all__ = ["Answer", "AntiphonError", "Config", "Recommender", "Run", "run"]
 
 # Keras reads this once, when it is first imported; the training step is written for JAX.
 os.environ["KERAS_BACKEND"] = "jax"
+# XLA reads this once, when it first looks for devices. By itself it uses half of the widest vector
+# registers, as processors of long ago became slower with all of them. What is set already counts.
+os.environ["XLA_FLAGS"] = f"--xla_cpu_prefer_vector_width=512 {os.environ.get('XLA_FLAGS', '')}"
 
 _MODULES = {
     "Answer": "answers",
