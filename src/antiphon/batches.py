@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,8 @@ class Batches:
         older = own.older if own else np.zeros((len(users), 0), np.int32)
         parts = (positive, negative, history.item_number, older)
         rows, places = self._items.find(np.concatenate([part.ravel() for part in parts]))
-        at = np.split(places, np.cumsum([part.size for part in parts[:-1]]))
+        ends = accumulate(part.size for part in parts)
+        at = [places[end - part.size : end] for part, end in zip(parts, ends, strict=True)]
         items, value_rows = self._inputs.of(rows)
         drawn = _Drawn(
             now_s,
@@ -192,8 +194,9 @@ class Batches:
         """
         rows = self._present.sample_window(now_s, self.queries, rng)
         users = np.searchsorted(self.events.starts, rows, side="right") - 1
-        ends_s = np.array([now_s, now_s + max(self.horizon_s, 1)]).repeat(len(users))
-        first, last = np.split(self.events.first_at(np.tile(users, 2), ends_s), 2)
+        ends_s = np.repeat([now_s, now_s + max(self.horizon_s, 1)], len(users))
+        bounds = self.events.first_at(np.concatenate([users, users]), ends_s)
+        first, last = bounds[: len(users)], bounds[len(users) :]
         number = self.train.targets_per_query
         span = (last - first)[:, None]
         # stratified, so that a window with enough events gives no event twice

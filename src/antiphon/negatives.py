@@ -56,13 +56,13 @@ class Negatives:
         block = search_between(self._reached, drawn, low, high, side="right") - 1
         block = np.minimum(block, self._blocks - 1)
         first = block * BLOCK
-        items = first[:, None] + np.arange(BLOCK)
-        there = items < len(self._counts)
-        weight = self._weight(np.where(there, items, 0))
-        passed = np.cumsum(weight, axis=1) <= (drawn - self._reached[block])[:, None]
+        # a row for each place in the blocks: numpy is fast along long rows
+        items = first + np.arange(BLOCK)[:, None]
+        weight = self._weight(np.where(items < len(self._counts), items, 0))
+        passed = np.cumsum(weight, axis=0) <= drawn - self._reached[block]
         # sums of a block may differ in the last bit from sums of all before it
-        place = np.minimum(passed.sum(axis=1), there.sum(axis=1) - 1)
-        return np.asarray(first + place, np.int32)
+        place = np.minimum(passed.sum(axis=0, dtype=np.int8), BLOCK - 1)
+        return np.minimum(first + place, len(self._counts) - 1).astype(np.int32)
 
     def share(self, items: Int[np.ndarray, " items"]) -> Float64[np.ndarray, " items"]:
         """The probability of each item in one draw."""

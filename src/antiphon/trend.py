@@ -81,5 +81,8 @@ class Trend:
     ) -> None:
         places = items.astype(np.intp)
         for counts, half_life_s in zip(self._counts, self._half_lives_s, strict=True):
-            weight = np.exp2((times_s - self._kept_at_s) / half_life_s)
-            np.add.at(counts, places, weight.astype(np.float32))
+            if np.isinf(half_life_s):
+                weight = np.ones(len(places), np.float32)
+            else:
+                weight = np.exp2((times_s - self._kept_at_s) / half_life_s).astype(np.float32)
+            np.add.at(counts, places, weight)
