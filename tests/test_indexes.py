@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ml_dtypes import bfloat16
 
 from antiphon.errors import ArtifactError, EvaluationError
 from antiphon.indexes import Filter, Index, NumpyScan, faiss_scan, merge_top_k, top_k_spread
@@ -203,8 +203,8 @@ class TestFaissScan(OnDisk):
         layout = open_scan(tmp_path, candidates)._layout
         laid = layout.of_queries(queries)
         # as processors do that multiply bfloat16 by bfloat16
-        kept = layout.of_candidates(candidates[1:]).astype(bfloat16).astype(np.float64)
-        rough = laid.astype(bfloat16).astype(np.float64) @ kept.T
+        kept = layout.of_candidates(candidates[1:]).astype(jnp.bfloat16).astype(np.float64)
+        rough = laid.astype(jnp.bfloat16).astype(np.float64) @ kept.T
         off = np.abs(queries.astype(np.float64) @ candidates[1:].T - rough).max(axis=1)
         assert (off <= layout.error(laid)).all()
         assert (off >= layout.error(laid) / 30).all()
