@@ -70,7 +70,7 @@ class Negatives:
 
     def _weight(self, items: Int[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
         counts = self._counts[items]
-        # a power takes a hundred times as long as looking it up
+        # looking a power up takes less time than making it
         weight = self._weight_of_few.take(counts, mode="clip")
         many = counts >= FEW
         if many.any():

@@ -25,7 +25,7 @@ from antiphon.prepared import ByItem, ByTime, Events
 __all__ = ["Columns", "by_item", "by_time", "in_item_order", "in_time_order", "write_orders"]
 
 ROWS_AT_ONCE = 1 << 20
-"""About as many events are in memory at a time, or those of one user where they are more."""
+"""About as many events of an order are in memory at a time, or one user's where they are more."""
 _BINS = 1 << 20
 
 # the columns of `ByTime` or `ByItem`
