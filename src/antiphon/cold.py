@@ -16,9 +16,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int, Int32, Int64, Shaped
 
-from antiphon.bootstrap import Users, difference, interval, ratio
-from antiphon.evaluate import Evaluation, artist_feature
-from antiphon.figures import DEPTH, KS, cell, number
+from antiphon.bootstrap import Users, interval
+from antiphon.evaluate import Evaluation, artist_feature, paired
+from antiphon.figures import DEPTH, KS, cell
 from antiphon.metrics import TargetIndex, target_metrics
 from antiphon.per_query import PerQuery
 from antiphon.prepared import Prepared
@@ -128,7 +128,13 @@ def cold_report(evaluation: Evaluation, ranker: RanksAmong, prepared: Prepared) 
             "feature": feature,
             "models": {name: _cells(judged[name], drawn[name]) for name in judged},
             "comparisons": {
-                name: _apart(judged[ours], judged[name], drawn[ours], drawn[name])
+                name: paired(
+                    COLD_METRICS,
+                    _values(judged[ours]),
+                    _values(judged[name]),
+                    drawn[ours],
+                    drawn[name],
+                )
                 for name in judged
                 if name != ours
             },
@@ -180,30 +186,6 @@ def _cells(metrics: PerQuery, drawn: Float32[np.ndarray, "resamples metrics"]) -
     return {
         name: cell(value, bounds.low[m], bounds.high[m])
         for m, (name, value) in enumerate(metrics.value().items())
-    }
-
-
-def _apart(
-    ours: PerQuery,
-    theirs: PerQuery,
-    our_draws: Float32[np.ndarray, "resamples metrics"],
-    their_draws: Float32[np.ndarray, "resamples metrics"],
-) -> Json:
-    """As the cells of `comparisons`."""
-    apart, times = difference(our_draws, their_draws), ratio(our_draws, their_draws)
-    above, below = (_values(metrics) for metrics in (ours, theirs))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gaps, quotients = above - below, above / below
-    return {
-        name: {
-            "difference": number(gaps[m]),
-            "low": number(apart.low[m]),
-            "high": number(apart.high[m]),
-            "ratio": number(quotients[m]),
-            "ratio_low": number(times.low[m]),
-            "ratio_high": number(times.high[m]),
-        }
-        for m, name in enumerate(COLD_METRICS)
     }
 
 

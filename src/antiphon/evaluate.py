@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Float32, Float64, Int32
 
 from antiphon.bootstrap import difference, ratio
 from antiphon.errors import EvaluationError
@@ -23,7 +23,14 @@ from antiphon.schema import FittedCategorical
 from antiphon.sections import EvaluateSection
 from antiphon.windows import Window, held_out_window
 
-__all__ = ["NOT_BASELINES", "Evaluation", "artist_feature", "compare", "evaluate_rankers"]
+__all__ = [
+    "NOT_BASELINES",
+    "Evaluation",
+    "artist_feature",
+    "compare",
+    "evaluate_rankers",
+    "paired",
+]
 
 NOT_BASELINES = ("oracle",)
 
@@ -126,24 +133,35 @@ def compare(judge: Judge, ours: Judged, theirs: Judged) -> dict[str, dict[str, J
     of which more is better.
     """
     columns = [ours.names.index(name) for name in ACCURACY]
-    above, below = ours.resampled[:, :, columns], theirs.resampled[:, :, columns]
-    apart, times = difference(above, below), ratio(above, below)
     values, others = ours.values[:, columns], theirs.values[:, columns]
+    above, below = ours.resampled[:, :, columns], theirs.resampled[:, :, columns]
+    return {
+        part.name: paired(ACCURACY, values[s], others[s], above[:, s], below[:, s])
+        for s, part in enumerate(judge.slices)
+    }
+
+
+def paired(
+    names: Sequence[str],
+    values: Float64[np.ndarray, " metrics"],
+    others: Float64[np.ndarray, " metrics"],
+    draws: Float32[np.ndarray, "resamples metrics"],
+    their_draws: Float32[np.ndarray, "resamples metrics"],
+) -> dict[str, Json]:
+    """`{metric: {difference, low, high, ratio, ratio_low, ratio_high}}` of values and others."""
+    apart, times = difference(draws, their_draws), ratio(draws, their_draws)
     with np.errstate(invalid="ignore", divide="ignore"):
         gaps, quotients = values - others, values / others
     return {
-        part.name: {
-            name: {
-                "difference": number(gaps[s, m]),
-                "low": number(apart.low[s, m]),
-                "high": number(apart.high[s, m]),
-                "ratio": number(quotients[s, m]),
-                "ratio_low": number(times.low[s, m]),
-                "ratio_high": number(times.high[s, m]),
-            }
-            for m, name in enumerate(ACCURACY)
+        name: {
+            "difference": number(gaps[m]),
+            "low": number(apart.low[m]),
+            "high": number(apart.high[m]),
+            "ratio": number(quotients[m]),
+            "ratio_low": number(times.low[m]),
+            "ratio_high": number(times.high[m]),
         }
-        for s, part in enumerate(judge.slices)
+        for m, name in enumerate(names)
     }
 
 
