@@ -9,7 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from antiphon.memory import freed_memory_kept, peak_memory_bytes, reset_peak_memory
+from antiphon.memory import (
+    freed_memory_kept,
+    give_back_freed_memory,
+    peak_memory_bytes,
+    reset_peak_memory,
+)
 
 SIZE = 128 * 2**20
 
@@ -66,3 +71,19 @@ def test_freed_memory_is_at_hand_again_meanwhile() -> None:
         _pages_faulted_in()
         assert _pages_faulted_in() < 0.1 * outside
     assert _pages_faulted_in() > 0.5 * outside, "given back to the system as before"
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc can be told")
+def test_what_is_kept_can_be_given_back_at_once() -> None:
+    with freed_memory_kept():
+        array = np.ones(SIZE // 8)
+        full = _resident_bytes()
+        del array
+        assert _resident_bytes() > full - 0.5 * SIZE, "nothing was kept"
+        give_back_freed_memory()
+        assert _resident_bytes() < full - 0.5 * SIZE

@@ -9,7 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["freed_memory_kept", "peak_memory_bytes", "reset_peak_memory"]
+__all__ = [
+    "freed_memory_kept",
+    "give_back_freed_memory",
+    "peak_memory_bytes",
+    "reset_peak_memory",
+]
 
 # mallopt(3): its parameters, and the values that glibc starts with
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -44,17 +49,30 @@ def freed_memory_kept() -> Iterator[None]:
     the system and gives them back at once, so that every step faults its pages in again: a third
     of the time of one whose temporaries are just beyond that size.
     """
-    try:
-        library = ctypes.CDLL(None)
-        mallopt, trim = library.mallopt, library.malloc_trim
-    except (OSError, AttributeError, TypeError):  # no glibc
+    library = _glibc()
+    if library is None:
         yield
         return
-    mallopt(_MMAP_MAX, 0)
-    mallopt(_TRIM_THRESHOLD, 2**30)
+    library.mallopt(_MMAP_MAX, 0)
+    library.mallopt(_TRIM_THRESHOLD, 2**30)
     try:
         yield
     finally:
         for parameter, value in _DEFAULTS.items():
-            mallopt(parameter, value)
-        trim(0)
+            library.mallopt(parameter, value)
+        library.malloc_trim(0)
+
+
+def give_back_freed_memory() -> None:
+    """Let the system have what is freed by now, where that can be done (glibc)."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL(None)
+        return library if library.mallopt and library.malloc_trim else None
+    except (OSError, AttributeError, TypeError):
+        return None
