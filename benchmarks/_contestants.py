@@ -25,10 +25,16 @@ from _stopwatch import Moment, in_fresh_process, measured, now
 
 __all__ = ["CASES", "CONTENT", "OURS", "measure"]
 
-PLAIN = ["model.repeats=false", "model.trend_half_lives=[]", "model.history_length=0"]
+ATTENTION = [
+    "model.repeats=false",
+    "model.trend_half_lives=[]",
+    "model.context_trend_half_life=0",
+]
+PLAIN = [*ATTENTION, "model.history_length=0"]
 SAME_LOSS = ["global_batch_size=8192", "targets_per_query=1", "sampled_negatives=0"]
 OURS = {
     "antiphon": [],
+    "attention": ATTENTION,
     "plain": PLAIN,
     "same_loss": [*PLAIN, *(f"train.{line}" for line in SAME_LOSS)],
     "content": [],
@@ -38,6 +44,7 @@ CONTENT = ("content",)
 """Cases that need `write_content`."""
 CASES = {
     "antiphon": "Antiphon, all defaults: attention over the history, trends, repeats; no content",
+    "attention": "Antiphon, attention over the history; neither trends nor repeats",
     "plain": "Antiphon, the towers that the seed has: user, context and item; its own batch",
     "same_loss": "Antiphon, those towers, and the seed's batch: 8,192 queries, in-batch negatives",
     "content": "Antiphon, all defaults, and artists, albums and audio of the items",
@@ -48,6 +55,7 @@ CASES = {
 
 STEPS = {
     "antiphon": 150,
+    "attention": 150,
     "plain": 200,
     "same_loss": 20,
     "content": 100,

@@ -22,6 +22,7 @@ from antiphon.repeat_term import RepeatTerm
 from antiphon.retrieval import TrainedModel
 from antiphon.schema import FittedCategorical, FittedCyclic, Schema
 from antiphon.towers import QueryTower
+from antiphon.trend import Kinds
 
 PLAYS, MOST_PLAYS = 200, 4000
 DAY, DAYS = 86_400, 100
@@ -162,7 +163,7 @@ def _model(
     tower = QueryTower.of(prepared.schema, config.model)
     repeat_term = RepeatTerm(tower.context)
     items, users = prepared.schema.item_count, prepared.schema.user_count
-    trends = len(config.model.trend_half_lives) + 1
+    trends = Kinds.of(prepared.schema, config.model).width
     counts = prepared.item_counts()
     of_kind = max(1, items // KINDS)
     with write_stage(folder, made_from=config.name, inputs={"prepared": prepared.stage}) as out:

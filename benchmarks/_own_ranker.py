@@ -16,7 +16,7 @@ from antiphon.prepared import Prepared
 from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
 from antiphon.retrieval import TrainedModel
-from antiphon.trend import Trend
+from antiphon.trend import Kinds, Trend
 from antiphon.windows import Window
 
 __all__ = ["own_ranker"]
@@ -26,17 +26,16 @@ def own_ranker(
     model: TwoTower, catalogue: Catalogue, window: Window, config: Config, prepared: Prepared
 ) -> TrainedModel:
     """What a model answers in a window, knowing what lies before."""
-    schema = prepared.schema
-    horizon_s = schema.held_out_end_s - schema.held_out_start_s
-    half_lives_s = [horizon_s * half_life for half_life in config.model.trend_half_lives]
     now_s = int(window.queries.time_s[0])
-    trend = Trend.as_of(window.known, catalogue.rows, half_lives_s, now_s)
+    trend = Trend.as_of(
+        window.known, catalogue.rows, Kinds.of(prepared.schema, config.model), now_s
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "candidates.npy"
         save_candidates(model, catalogue, trend, now_s, path)
         candidates = np.load(path)
     weights = {v.path: np.asarray(v.value) for v in model.trainable_variables}
-    context = schema.context
+    context = prepared.schema.context
     return TrainedModel(
         prepared.stage,
         config,

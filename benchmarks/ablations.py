@@ -31,6 +31,7 @@ from antiphon.evaluate import compare, evaluate_rankers
 from antiphon.prepared import Prepared
 from antiphon.schema import Schema
 from antiphon.train import train_model
+from antiphon.trend import Kinds
 from antiphon.windows import Window, validation_window
 from baselines import prepared_log
 
@@ -42,6 +43,7 @@ VARIANTS: dict[str, list[str]] = {
     WHOLE: [],
     "no repeat term": ["model.repeats=false"],
     "no trends, but popularity since ever": ["model.trend_half_lives=[]"],
+    "no popularity within contexts": ["model.context_trend_half_life=0"],
     "no history": ["model.history_length=0"],
     "history of 10 in place of 50": ["model.history_length=10"],
     "no user embedding": ["model.user_dropout=1"],
@@ -67,6 +69,8 @@ def applicable(config: Config, schema: Schema) -> list[str]:
     same: tuple[str, ...] = ()
     if not schema.context:
         same += ("context hardly ever shown", "context always shown")
+    if not Kinds.of(schema, config.model).values:
+        same += ("no popularity within contexts",)
     if not schema.item:
         same += (NO_CONTENT,)
     if not config.model.repeats:

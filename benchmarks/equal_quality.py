@@ -169,10 +169,7 @@ def train_antiphon(
     window = judge.window
     catalogue = Catalogue.of(prepared, window.item_counts)
     schema = prepared.schema
-    horizon_s = schema.held_out_end_s - schema.held_out_start_s
-    batches = Batches(
-        window.known, catalogue, schema, config.model, config.train, horizon_s=horizon_s
-    )
+    batches = Batches(window.known, catalogue, schema, config.model, config.train)
     model = TwoTower(schema, config.model, config.train)
     most = min(OUR_STEPS[-1], round(config.train.epochs * batches.steps_per_epoch))
     points: list[Point] = []

@@ -37,7 +37,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from _contestants import OURS
-from _made_up_log import DAY_S, WIDTH, Size, open_log, write_log
+from _made_up_log import WIDTH, Size, open_log, write_log
 from _own_step import OwnStep
 from antiphon.batches import Batch, Batches
 from antiphon.catalogue import Catalogue
@@ -109,7 +109,6 @@ def step_of(case: str, folder: Path) -> tuple[OwnStep, list[Batch]]:
         prepared.schema,
         config.model,
         config.train,
-        horizon_s=DAY_S,
     )
     model = TwoTower(prepared.schema, config.model, config.train)
     made = [jax.device_put(batches.batch(number)) for number in range(TRACED)]

@@ -5,6 +5,7 @@
 Prints JSON. Width 64, each case in a process of its own (see `_contestants.py`):
 
     antiphon      all defaults: attention over the history, context, trends, the library's repeats
+    attention     the same without trends and repeats
     plain         the towers that the seed has, user, context and item; Antiphon's default batch
     same_loss     those towers, and the seed's batch: 8,192 queries, in-batch negatives only
     seed          the seed's recipe: dense Adagrad over whole tables, batches of 8,192
@@ -12,7 +13,8 @@ Prints JSON. Width 64, each case in a process of its own (see `_contestants.py`)
 
 `ratios` has examples a second of Antiphon over the other's: of `plain` over the seed and over
 PyTorch, of `same_loss` over the seed. `ratios_all_on` has those of `antiphon`, which does more for
-each example than what it is compared with. Where PyTorch isn't installed its ratios are null.
+each example than what it is compared with: over `attention`, what trends and repeats cost. Where
+PyTorch isn't installed its ratios are null.
 
 A step time is the median over spans of its case's run; with several rounds the cases take turns,
 and the least of each one's rounds counts: what else a machine does only ever adds to it.
@@ -33,13 +35,17 @@ from _made_up_log import Size, write_log
 
 SIZES = {"138k": Size(52_501, 138_102), "9m": Size(1_000_000, 9_390_000)}
 QUICK = {"138k": Size(2_000, 5_000), "9m": Size(20_000, 100_000)}
-CASES = ("plain", "torch_sparse", "seed", "same_loss", "antiphon")
+CASES = ("plain", "torch_sparse", "seed", "same_loss", "attention", "antiphon")
 RATIOS = {
     "seed": ("plain", "seed"),
     "seed_same_loss": ("same_loss", "seed"),
     "torch_sparse": ("plain", "torch_sparse"),
 }
-ALL_ON = {"seed": ("antiphon", "seed"), "torch_sparse": ("antiphon", "torch_sparse")}
+ALL_ON = {
+    "seed": ("antiphon", "seed"),
+    "torch_sparse": ("antiphon", "torch_sparse"),
+    "attention": ("antiphon", "attention"),
+}
 WANTED = {
     "seed_138k": 10,
     "seed_9m": 40,

@@ -152,7 +152,8 @@ def ratios(found: Json) -> tuple[str, dict[str, str]]:
     lines.append(
         "\n*seed* and *torch sparse* are of Antiphon's plain towers and default batch; *same loss* "
         "is of those towers under the seed's own loss and batch; *all on* is of everything that "
-        "Antiphon does by default, which is more than what it is compared with does."
+        "Antiphon does by default, which is more than what it is compared with does; *attention* "
+        "is of attention over the history, without trends and repeats."
     )
     return "\n".join(lines), {}
 

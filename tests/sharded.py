@@ -20,7 +20,7 @@ from antiphon.checkpoints import Checkpoints
 from antiphon.model_files import save_candidates, save_state
 from antiphon.prepared import Prepared
 from antiphon.train import train_model, training_inputs
-from antiphon.trend import Trend
+from antiphon.trend import Kinds, Trend
 
 STEPS = 12
 WAYS = [(2, "data"), (4, "data"), (4, "rows")]
@@ -36,7 +36,8 @@ def write(model, catalogue, training, prepared: Prepared, folder: Path) -> None:
     folder.mkdir(parents=True)
     save_state(model, folder)
     now_s = prepared.schema.held_out_start_s
-    trend = Trend.as_of(prepared.events, catalogue.rows, [1e4, 1e5, 1e6], now_s)
+    kinds = Kinds.of(prepared.schema, config().model)
+    trend = Trend.as_of(prepared.events, catalogue.rows, kinds, now_s)
     save_candidates(model, catalogue, trend, now_s, folder / "candidates.npy")
     write_json(folder / "losses.json", [training.loss, training.notes])
 

@@ -24,7 +24,6 @@ def batches(tmp_path_factory) -> Batches:
         prepared.schema,
         config.model,
         config.train,
-        horizon_s=planted.DAY,
     )
 
 
@@ -143,7 +142,6 @@ def test_dropout_shows_the_unknown(tmp_path: Path) -> None:
         prepared.schema,
         config.model,
         config.train,
-        horizon_s=planted.DAY,
     )
     moods, users = [], []
     for step in range(40):

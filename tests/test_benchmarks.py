@@ -60,7 +60,8 @@ def test_ratios_are_of_examples_a_second() -> None:
         "seed_same_loss_9m": 8.0,
         "torch_sparse_9m": None,
     }
-    assert training.ratios(cases, ["9m"], training.ALL_ON)["seed_9m"] == 10.0
+    found = training.ratios({**cases, "attention_9m": cases["plain_9m"]}, ["9m"], training.ALL_ON)
+    assert found == {"seed_9m": 10.0, "torch_sparse_9m": None, "attention_9m": 0.5}
     assert set(training.WANTED) == {f"{n}_{s}" for n in training.RATIOS for s in training.SIZES}
 
 

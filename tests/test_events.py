@@ -12,7 +12,7 @@ import pytest
 from antiphon.engines.duckdb_sql import DuckDB
 from antiphon.errors import AntiphonError, ConfigError, LogError
 from antiphon.events import open_log
-from antiphon.sections import SplitSection
+from antiphon.log_sections import SplitSection
 from antiphon.split import Split, boundaries
 from small_log import DAY_S, Row, config, random_rows, write_log, write_parquet
 

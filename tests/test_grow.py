@@ -236,6 +236,7 @@ def test_a_run_cannot_go_on_from_itself(runs, old, later) -> None:
         ("model.width=12", "model.width isn't that"),
         ("model.repeats=false", "model.repeats isn't that"),
         ("model.trend_half_lives=[1.0]", "model.trend_half_lives isn't that"),
+        ("model.context_trend_half_life=2.0", "model.context_trend_half_life isn't that"),
     ],
 )
 def test_a_model_of_another_form_is_refused(old, later, prepared, override, words) -> None:

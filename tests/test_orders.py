@@ -17,7 +17,7 @@ from antiphon.npy import NpyWriter
 from antiphon.prepare import prepare
 from antiphon.prepared import Events
 from antiphon.timeline import Timeline
-from antiphon.trend import Trend
+from antiphon.trend import Kinds, Trend
 from small_log import config, random_rows, write_log
 
 
@@ -121,7 +121,7 @@ def test_what_an_event_costs_in_memory(tmp_path: Path, monkeypatch: pytest.Monke
         events = Events.open(tmp_path, ())
         Timeline(events)
         Library.of(events)
-        Trend.as_of(events, 6, [3600.0], 10**9 + 10**7)
+        Trend.as_of(events, 6, Kinds((3600.0,)), 10**9 + 10**7)
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -71,7 +71,8 @@ def test_the_term_is_that_of_training(features) -> None:
 def test_queries_are_embedded_as_in_training(features, heads) -> None:
     rng = np.random.default_rng(1)
     width, trends, length, queries = 8, 3, 6, 5
-    tower = QueryTower(features, width, trends, temperature=0.1, heads=heads)
+    apart = {f.name: f.cardinality for f in features if isinstance(f, FittedCategorical)}
+    tower = QueryTower(features, width, trends, temperature=0.1, heads=heads, values=apart)
     for variable in tower.variables:
         variable.assign(rng.normal(0, 0.5, variable.shape))
     vectors = QueryVectors(features, weights_of(tower))

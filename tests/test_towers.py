@@ -118,6 +118,17 @@ def test_queries_are_unit_vectors_by_temperature_and_weights_of_trends() -> None
     np.testing.assert_allclose(np.linalg.norm(found[..., :WIDTH], axis=-1), 10, rtol=1e-5)
 
 
+def test_only_the_trends_of_the_value_asked_under_are_weighed() -> None:
+    made = QueryTower((MOOD,), WIDTH, TRENDS, temperature=0.1, values={"mood": 2})
+    randomize(made, 0)
+    found = ask(made, 5, [[1, 2, 0], [0, 1, 2]])[..., WIDTH + TRENDS :]
+    assert found.shape == (2, 3, 2)
+    weighed = np.array([[[1, 0], [0, 1], [0, 0]], [[0, 0], [1, 0], [0, 1]]])
+    np.testing.assert_array_equal(found != 0, weighed == 1)
+    # the weight is a function of the context alone
+    np.testing.assert_allclose(found[0, 0], found[1, 1], rtol=1e-6)
+
+
 def test_padding_changes_nothing() -> None:
     made = tower()
     age = np.random.default_rng(4).integers(0, 32, (2, 5), np.int32)

@@ -19,7 +19,7 @@ from antiphon.prepared import Prepared
 from antiphon.queries import Queries, queries_of_window
 from antiphon.retrieval import TrainedModel
 from antiphon.train import train, train_model
-from antiphon.trend import Trend
+from antiphon.trend import Kinds, Trend
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,13 @@ def test_the_true_context_beats_a_shuffled_one_by_more_than_its_interval(prepare
         {"model__repeats": False},
         {"model__trend_half_lives": []},
         {"train__library_negatives": 0, "train__sampled_negatives": 0},
-        {"model__history_length": 0, "model__repeats": False, "model__trend_half_lives": []},
+        {"model__context_trend_half_life": 0.0},
+        {
+            "model__history_length": 0,
+            "model__repeats": False,
+            "model__trend_half_lives": [],
+            "model__context_trend_half_life": 0.0,
+        },
         {"model__history_length": 0, "train__library_negatives": 0},
     ],
 )
@@ -214,7 +220,8 @@ def test_serving_scores_as_training_did(prepared, model) -> None:
         time_s=np.full(64, now_s, np.int64),
         context={"mood": batch["context"]["mood"][:, 0]},
     )
-    trend = Trend.as_of(prepared.events.before(now_s), 61, [43_200.0, 172_800.0, 691_200.0], now_s)
+    kinds = Kinds((43_200.0, 172_800.0, 691_200.0), {"mood": 2}, 43_200.0)
+    trend = Trend.as_of(prepared.events.before(now_s), 61, kinds, now_s)
     then = np.concatenate(
         [model.candidates[:, :16], trend.at(np.arange(61, dtype=np.int32), now_s)], axis=1
     )

@@ -31,6 +31,7 @@ from antiphon.rows import ItemInputs, RowFinder
 from antiphon.schema import Schema, missing_value
 from antiphon.sections import ModelSection, TrainSection
 from antiphon.share import WHOLE, Share, uniform
+from antiphon.trend import Kinds
 
 __all__ = ["Batch", "Batches"]
 
@@ -67,7 +68,6 @@ class Batches:
     """Training batches over the events in sight.
 
     Args:
-        horizon_s: how long after the end of a history its targets may lie.
         devices: batch shapes are made divisible by this.
         share: the queries to make batches of. All that is drawn is drawn for all of them, and
             targets are looked up for all, since they are everybody's candidates; histories,
@@ -79,7 +79,6 @@ class Batches:
     schema: Schema
     model: ModelSection
     train: TrainSection
-    horizon_s: int
     devices: int = 1
     share: Share = WHOLE
 
@@ -89,9 +88,9 @@ class Batches:
         self._present = Present(
             self.events,
             self.catalogue.rows,
-            self.horizon_s,
+            self.schema.horizon_s,
             self.steps_per_epoch,
-            self.model.trend_half_lives,
+            Kinds.of(self.schema, self.model),
         )
         self._library = Library.of(self.events) if self.model.repeats else None
         self._negatives = Negatives(self.catalogue.counts, self.train.negative_power)
@@ -194,7 +193,7 @@ class Batches:
         """
         rows = self._present.sample_window(now_s, self.queries, rng)
         users = np.searchsorted(self.events.starts, rows, side="right") - 1
-        ends_s = np.repeat([now_s, now_s + max(self.horizon_s, 1)], len(users))
+        ends_s = np.repeat([now_s, now_s + self._present.horizon_s], len(users))
         bounds = self.events.first_at(np.concatenate([users, users]), ends_s)
         first, last = bounds[: len(users)], bounds[len(users) :]
         number = self.train.targets_per_query

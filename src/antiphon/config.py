@@ -13,17 +13,14 @@ import tomli_w
 from pydantic import BaseModel, Field, ValidationError
 
 from antiphon.errors import ConfigError, did_you_mean
+from antiphon.log_sections import FeaturesSection, LogSection, PrepareSection, SplitSection
 from antiphon.schema import CategoricalFeature, CyclicFeature, NumericFeature, VectorFeature
 from antiphon.sections import (
     EvaluateSection,
-    FeaturesSection,
     GatesSection,
     IndexSection,
-    LogSection,
     ModelSection,
-    PrepareSection,
     Section,
-    SplitSection,
     TrainSection,
 )
 

@@ -16,8 +16,8 @@ from antiphon.config import Config
 from antiphon.engines import Engine, quote
 from antiphon.errors import ConfigError, LogError
 from antiphon.files import find_files
+from antiphon.log_sections import LogSection
 from antiphon.schema import VectorFeature
-from antiphon.sections import LogSection
 from antiphon.split import DAY_S, utc
 
 __all__ = ["Log", "context_column", "open_log"]

@@ -41,7 +41,7 @@ from antiphon.vocabulary import Vocabulary
 __all__ = ["Parent", "grow"]
 
 # settings that say what weights mean, beyond their shapes
-SAME = ("width", "repeats", "trend_half_lives")
+SAME = ("width", "repeats", "trend_half_lives", "context_trend_half_life")
 # a mean may move by this many deviations, and a deviation become this many times as large or small
 MOVED = 2.0
 

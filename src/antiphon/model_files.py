@@ -147,7 +147,7 @@ def save_candidates(
     As in `save_state`, there is no path where another process writes.
     """
     width = model.candidate_tower.width
-    total = width + trend.width
+    total = width + trend.kinds.width
     inputs = ItemInputs(catalogue, CHUNK_ITEMS)
     tower = model.candidate_tower.variables
 

@@ -7,7 +7,6 @@ several sweeps, each at moments of its own: in one alone, neighbouring batches w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +14,7 @@ from jaxtyping import Float64, Int32, Int64
 
 from antiphon.prepared import Events
 from antiphon.timeline import Timeline
-from antiphon.trend import Trend
+from antiphon.trend import Kinds, Trend
 
 __all__ = ["Present"]
 
@@ -32,7 +31,7 @@ class Present:
         items: item numbers are below this.
         horizon_s: length of the window.
         steps: in an epoch, whose windows cover the log evenly.
-        half_lives: of trends, in horizons.
+        kinds: of trends.
     """
 
     def __init__(
@@ -41,10 +40,9 @@ class Present:
         items: int,
         horizon_s: int,
         steps: int,
-        half_lives: Sequence[float] = (),
+        kinds: Kinds,
     ) -> None:
-        self.events, self.items = events, items
-        self.half_lives_s = [horizon_s * half_life for half_life in half_lives]
+        self.events, self.items, self.kinds = events, items, kinds
         self.horizon_s = max(horizon_s, 1)
         self.steps = steps
         self.timeline = Timeline(events)
@@ -97,7 +95,7 @@ class Present:
         return np.asarray(self._window[items] / (self._last - self._first))
 
     def _begin(self) -> None:
-        self.trend = Trend(self.items, self.half_lives_s)
+        self.trend = Trend(self.items, self.kinds)
         self._window = np.zeros(self.items, np.int32)
         self._first = self._last = 0
 
@@ -106,9 +104,12 @@ class Present:
         # numpy adds in place many times as fast where no type needs converting
         one = np.int32(1)
         np.add.at(self._window, self._items(self._last, last), one)
+        gone = slice(self._first, first)
         leaving = self._items(self._first, first)
         np.subtract.at(self._window, leaving, one)
-        self.trend.add(leaving, self.timeline.timestamp_s[self._first : first])
+        rows = self.timeline.rows[gone]
+        context = {name: self.events.context[name][rows] for name in self.kinds.values}
+        self.trend.add(leaving, self.timeline.timestamp_s[gone], context)
         self._first, self._last = first, last
 
     def _find_places(self, now_s: int) -> tuple[int, int]:

@@ -44,6 +44,13 @@ class QueryVectors:
                 self._dense[name] = weights[f"{name}/kernel"], weights[f"{name}/bias"]
             self._turn = weights["query_tower/turn"].reshape(-1, self.width)
         self._scale = np.exp(weights["query_tower/log_scale"])
+        self._values = {
+            feature.name: np.arange(1, feature.cardinality + 1)
+            for feature in features
+            if isinstance(feature, FittedCategorical) and f"trend_{feature.name}/bias" in weights
+        }
+        for name in (f"trend_{feature}" for feature in self._values):
+            self._dense[name] = weights[f"{name}/kernel"], weights[f"{name}/bias"]
 
     def of(
         self,
@@ -73,7 +80,11 @@ class QueryVectors:
         hidden = _gelu(self._by("hidden", np.concatenate([flat, asked], axis=1)))
         hidden *= 1 + self._by("modulate", asked)
         vector = unit(summed + self._by("output", hidden)) * self._scale
-        return np.concatenate([vector, self._by("trend", asked)], axis=1)
+        trends = [self._by("trend", asked)]
+        for name, codes in self._values.items():
+            is_asked = context[name][:, None] == codes
+            trends.append(is_asked * self._by(f"trend_{name}", asked))
+        return np.concatenate([vector, *trends], axis=1)
 
     def attention(
         self, past: Float32[np.ndarray, "queries length width"], history: History, context: Context

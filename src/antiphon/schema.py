@@ -183,6 +183,11 @@ class Schema(_Data):
     )
     gap_s: int = Field(description="seconds left out between training and a window that judges")
 
+    @property
+    def horizon_s(self) -> int:
+        """How long the test window is: training, too, asks about what follows for so long."""
+        return self.held_out_end_s - self.held_out_start_s
+
     def context_names(self) -> tuple[str, ...]:
         """Names of the context features, in the order of the config."""
         return tuple(feature.name for feature in self.context)

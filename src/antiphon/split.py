@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from antiphon.sections import SplitSection
+from antiphon.log_sections import SplitSection
 
 __all__ = ["DAY_S", "Split", "boundaries", "utc"]
 

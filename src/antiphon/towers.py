@@ -6,7 +6,8 @@ Both end in a vector whose dot product is the score:
     candidate  [ unit vector               | trends            ]
 
 so that what is popular at the moment (see trend.py), weighted by the context, is a few more
-dimensions of an ordinary dot product.
+dimensions of an ordinary dot product. Of the trends of one value of a context feature, the query
+weighs those of the value it is asked under.
 
 Shapes below: q queries (a user at a moment), t contexts of each (training asks several at once),
 l past events, w the width.
@@ -27,6 +28,7 @@ from antiphon.feature_layers import ContextEncoder, FeatureEncoder
 from antiphon.history import AGE_BUCKETS
 from antiphon.schema import FittedCategorical, FittedFeature, Schema
 from antiphon.sections import ModelSection
+from antiphon.trend import Kinds
 
 __all__ = ["CandidateTower", "QueryTower"]
 
@@ -91,6 +93,7 @@ class QueryTower(keras.layers.Layer):
         trends: int,
         temperature: float,
         heads: int = HEADS,
+        values: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(name="query_tower")
         self.width, self.heads = width, heads
@@ -110,6 +113,14 @@ class QueryTower(keras.layers.Layer):
         self.output_layer = _dense("output", 2 * width, width, kernel_initializer=small)
         even = keras.initializers.Constant(1 / trends)
         self.trend = _dense("trend", asked, trends, kernel_initializer=small, bias_initializer=even)
+        self.values = dict(values or {})
+        # at first worth as much, together, as all trends of all plays: from less they don't become
+        # what is best for later events, since embeddings learn the same of past ones by heart
+        even = keras.initializers.Constant(1 / max(1, len(self.values)))
+        self.value_trends = [
+            _dense(f"trend_{name}", asked, 1, kernel_initializer=small, bias_initializer=even)
+            for name in self.values
+        ]
         self.log_scale = self.add_weight(
             name="log_scale",
             shape=(),
@@ -120,12 +131,14 @@ class QueryTower(keras.layers.Layer):
     @classmethod
     def of(cls, schema: Schema, model: ModelSection) -> QueryTower:
         """The tower that a config describes."""
+        kinds = Kinds.of(schema, model)
         return cls(
             schema.context,
             model.width,
-            len(model.trend_half_lives) + 1,
+            kinds.overall,
             model.temperature,
             HEADS if model.history_length else 0,
+            kinds.values,
         )
 
     def call(
@@ -162,7 +175,12 @@ class QueryTower(keras.layers.Layer):
         hidden = jax.nn.gelu(self.hidden(jnp.concatenate([flat, asked], axis=-1)))
         hidden = hidden * (1.0 + self.modulate(asked))
         vector = _unit(summed + self.output_layer(hidden))
-        return jnp.concatenate([vector * jnp.exp(self.log_scale.value), self.trend(asked)], axis=-1)
+        embedded = [vector * jnp.exp(self.log_scale.value), self.trend(asked)]
+        for (name, values), weight in zip(self.values.items(), self.value_trends, strict=True):
+            # an unknown value, of code 0, is no column
+            code = context[name].astype(jnp.int32) - 1
+            embedded.append(jax.nn.one_hot(code, values, dtype=jnp.float32) * weight(asked))
+        return jnp.concatenate(embedded, axis=-1)
 
     def attention(
         self,

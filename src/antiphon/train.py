@@ -37,11 +37,10 @@ from antiphon.model_files import save_candidates, save_state
 from antiphon.prefetch import prefetch
 from antiphon.prepared import Events, Prepared
 from antiphon.processes import leads, require_same, told_of_lost_peers
-from antiphon.schema import Schema
 from antiphon.sharding import Devices, memory_bytes, shares_rows
 from antiphon.share import Share
 from antiphon.tables import table_rows
-from antiphon.trend import Trend
+from antiphon.trend import Kinds, Trend
 from antiphon.watch import Progress, Training, Watch
 
 __all__ = ["parent_of", "train", "train_model", "training_inputs"]
@@ -107,8 +106,8 @@ def train(config: Config, prepared: Prepared, out: Path, progress: Progress | No
             parent=parent,
         )
         now_s = prepared.schema.held_out_start_s
-        half_lives_s = trend_half_lives_s(config, prepared.schema)
-        trend = Trend.as_of(prepared.events, catalogue.rows, half_lives_s, now_s)
+        kinds = Kinds.of(prepared.schema, config.model)
+        trend = Trend.as_of(prepared.events, catalogue.rows, kinds, now_s)
         save_state(model, folder)
         save_candidates(model, catalogue, trend, now_s, folder and folder / "candidates.npy")
         if folder:
@@ -151,7 +150,6 @@ def train_model(
         prepared.schema,
         config.model,
         config.train,
-        horizon_s=_horizon_s(prepared.schema),
         devices=own_devices,
         share=share,
     )
@@ -211,16 +209,6 @@ def _check_divisible(config: Config, devices: int) -> None:
                 else f"a multiple of {multiple}",
                 hint=f"--set {key}={-(-size // multiple) * multiple}",
             )
-
-
-def _horizon_s(schema: Schema) -> int:
-    """A query is about what follows it for as long as the test window is."""
-    return schema.held_out_end_s - schema.held_out_start_s
-
-
-def trend_half_lives_s(config: Config, schema: Schema) -> list[float]:
-    """The config has them in horizons."""
-    return [_horizon_s(schema) * half_life for half_life in config.model.trend_half_lives]
 
 
 @contextlib.contextmanager

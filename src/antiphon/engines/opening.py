@@ -8,7 +8,7 @@ from pathlib import Path
 from antiphon.engines.duckdb_sql import DuckDB
 from antiphon.engines.protocol import Engine
 from antiphon.errors import ConfigError
-from antiphon.sections import PrepareSection
+from antiphon.log_sections import PrepareSection
 
 __all__ = ["open_engine"]
 
