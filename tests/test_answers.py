@@ -60,7 +60,9 @@ def repeat_term(model: TrainedModel) -> RepeatTerm:
     return _terms[id(model)]
 
 
-def reference_scores(recommender: Recommender, request: Request) -> tuple[dict[int, float], set]:
+def reference_scores(
+    recommender: Recommender, request: Request, *, repeats: bool = True
+) -> tuple[dict[int, float], set]:
     """Of every item by id, and which the user has had; repeats as training scores them."""
     model, shelf = recommender.model, recommender.shelf
     user = 0 if request.user_id is None else int(recommender.users.numbers([request.user_id])[0])
@@ -77,7 +79,7 @@ def reference_scores(recommender: Recommender, request: Request) -> tuple[dict[i
     embedded = model.embed(query)[0].astype(np.float64)
     scores = model.candidates.astype(np.float64) @ embedded
     items = np.asarray(events.item_number[rows])
-    if len(rows):
+    if len(rows) and repeats:
         last = rows[[row for row, item in enumerate(items) if item not in items[row + 1 :]]]
         library = _libraries.setdefault(id(model), Library.of(events))
         padded = np.resize(last, ITEMS)  # one shape, compiled once
@@ -85,6 +87,10 @@ def reference_scores(recommender: Recommender, request: Request) -> tuple[dict[i
         trained = repeat_term(model)
         asked = trained.context({"mood": np.full((1, 1), mood, np.int32)}, shape=(1, 1))
         term = trained(asked, plays.in_shape((1, ITEMS)))
+        width = model.vectors.width
+        shares = np.asarray(trained.shares(asked, width, len(embedded) - width), np.float64)
+        vectors = model.candidates[events.item_number[last]].astype(np.float64)
+        scores[events.item_number[last]] = vectors @ (embedded * shares[0, 0])
         scores[events.item_number[last]] += np.asarray(term)[0, 0, : len(last)]
     ids = shelf.ids(np.arange(1, len(scores), dtype=np.int32))
     heard = set(shelf.ids(items.astype(np.int32)))
@@ -267,11 +273,13 @@ def test_reasons_are_what_the_model_says_when_asked_again(recommender) -> None:
     blank = {item.id: item.score for item in recommender.recommend(FIRST_USER, {}, ITEMS).items}
     asked = Request(FIRST_USER, {"mood": "1"}, mode="all")
     with_term, heard = reference_scores(recommender, asked)
+    products, _ = reference_scores(recommender, asked, repeats=False)
     assert {item.had_before for item in answer.items} == {True, False}
     for item in answer.items:
         assert item.why is not None
         assert item.why.context == pytest.approx(item.score - blank[item.id], abs=1e-4)
         assert (item.why.repeat != 0) == item.had_before == (item.id in heard)
+        assert item.why.repeat == pytest.approx(with_term[item.id] - products[item.id], abs=NEAR)
         assert len(item.why.past) == 4, "a history of four different items"
         assert sum(past.attention for past in item.why.past) <= 1 + 1e-6
         assert all(past.title == f"Song [{past.id}]" for past in item.why.past)

@@ -60,10 +60,14 @@ def test_the_term_is_that_of_training(features) -> None:
     asked = {n: v for n, v in contexts(rng, 5).items() if n in names}
     query = np.sort(rng.integers(0, 5, 50))
     plays = Plays(age_h, known, count, happened)
-    found = RepeatScores(features, weights_of(term)).of(asked, query, plays)
+    scores = RepeatScores(features, weights_of(term))
+    found = scores.of(asked, query, plays)
     encoded = term.context({n: v[query][:, None] for n, v in asked.items()}, shape=(50, 1))
     expected = np.asarray(term(encoded, plays.in_shape((50, 1))))[:, 0, 0]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+    encoded = term.context({n: v[:, None] for n, v in asked.items()}, shape=(5, 1))
+    shares = np.stack(scores.shares(asked, 5), axis=1)
+    np.testing.assert_allclose(shares, term.shares(encoded, 1, 1)[:, 0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("features", [FEATURES, FEATURES[:1], ()])
@@ -106,7 +110,9 @@ def test_plays_that_faded_beyond_the_least_are_still_told_apart() -> None:
     """As many plays as there is room for, each worth less than what stands for none."""
     term = RepeatTerm(ContextEncoder(()))
     term.ask.kernel.assign(np.zeros(term.ask.kernel.shape))
-    term.ask.bias.assign(np.array([0, 0, 5, 0, 0, 0], np.float32))  # plays fade by about age^-50
+    term.ask.bias.assign(
+        np.array([0, 0, 5, 0, 0, 0, 0, 0], np.float32)
+    )  # plays fade by about age^-50
     age_h = np.exp(np.tile([[9.0], [12.0]], (1, PLAYS))).astype(np.float32)
     plays = Plays(age_h, age_h > 0, np.full(2, PLAYS, np.int32), {})
     found = RepeatScores((), weights_of(term)).of({}, np.zeros(2, np.int64), plays)
@@ -192,7 +198,6 @@ def test_the_best_of_what_users_have_had() -> None:
         np.array([0, 3, 3, 5]),
         np.array([4, 6, 9, 2, 4], np.int32),
         np.array([1, 2, 1, 7, 8], np.float32),
-        np.zeros(5, np.float32),
     )
     numbers, scores = own.best(2)
     # equal scores by number; nobody's list of nothing

@@ -31,6 +31,7 @@ def test_it_is_what_its_formula_says() -> None:
     moods = rng.integers(0, 3, (3, 2)).astype(np.int32)
     asked = context({"mood": jnp.asarray(moods)}, shape=(3, 2))
     found = np.asarray(term(asked, jax.tree.map(jnp.asarray, plays)))
+    shares = np.asarray(term.shares(asked, 3, 2))
 
     encode = np.concatenate([np.ones((3, 1)), np.asarray(context.encoders[0].table.value)], axis=1)
     for q in range(3):
@@ -38,13 +39,15 @@ def test_it_is_what_its_formula_says() -> None:
             x = encode[moods[q, t]]
             given = GAIN * (x @ np.asarray(term.ask.kernel, np.float64) + np.asarray(term.ask.bias))
             bias, weight, fading, last, often = given[:5]
+            np.testing.assert_allclose(shares[q, t, :3], 1 + given[5], rtol=1e-5)
+            np.testing.assert_allclose(shares[q, t, 3:], 1 + given[6], rtol=1e-5)
             # fades by softplus(fading + log(e^0.5 - 1)), which is 0.5 where nothing is learned
             power = np.log1p(np.exp(fading) * np.expm1(0.5))
             for item in range(5):
                 n = min(4, plays["count"][q, item])
                 ages = plays["age_h"][q, item, :n].astype(np.float64)
                 happened = encode[plays["context"]["mood"][q, item, :n]]
-                mass = (np.exp(happened @ given[5:]) * (1 + ages) ** -power).sum()
+                mass = (np.exp(happened @ given[7:]) * (1 + ages) ** -power).sum()
                 expected = bias + (1 + weight) * np.log(mass) + last * np.log1p(ages[0])
                 expected += often * np.log(plays["count"][q, item])
                 np.testing.assert_allclose(found[q, t, item], expected, rtol=1e-4, atol=1e-4)

@@ -132,9 +132,12 @@ class TwoTower(keras.Model):
         asked = self.query_tower.context(batch["context"], shape=(queries, targets))
         again = self.repeat_term(asked, batch["own"]["plays"])
         width = vectors.shape[1]
-        own = jnp.einsum("qtw,qlw->qtl", query[..., :width], heard_vectors)
-        own = own + jnp.einsum("qtw,qlw->qtl", query[..., width:], _rows(trend, heard))
+        counted = query * self.repeat_term.shares(asked, width, trend.shape[1])
+        own = jnp.einsum("qtw,qlw->qtl", counted[..., :width], heard_vectors)
+        own = own + jnp.einsum("qtw,qlw->qtl", counted[..., width:], _rows(trend, heard))
+        target = candidate[: positive.size].reshape(queries, targets, -1)
         bonus = jnp.diagonal(again[..., heard.shape[1] :], axis1=1, axis2=2)
+        bonus = bonus + jnp.sum((counted - query) * target, axis=-1)
         heard_before = batch["own"]["plays"]["count"][:, heard.shape[1] :] > 0
         return scores._replace(
             bonus=jnp.where(heard_before, bonus, 0.0),

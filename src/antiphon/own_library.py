@@ -45,14 +45,12 @@ class OwnScores:
     Attributes:
         offsets: as there.
         item_number: as there.
-        score: dot product and repeat term.
-        repeat: the repeat term alone.
+        score: what counts of the dot product, and the repeat term.
     """
 
     offsets: Int64[np.ndarray, " queries_and_one"]
     item_number: Int32[np.ndarray, " pairs"]
     score: Float32[np.ndarray, " pairs"]
-    repeat: Float32[np.ndarray, " pairs"]
 
     def best(
         self,

@@ -68,18 +68,22 @@ def reasons_of(
     vectors = shelf.corpus.rows_of(numbers).astype(np.float64)
     pair = batch.own.find(some[place], numbers)
     had = np.flatnonzero(pair >= 0)
-    repeat = np.zeros(len(numbers), np.float32)
-    repeat[had] = batch.own.repeat[pair[had]]
-
     nowhere = queries.with_context(
         {name: np.repeat(value, len(some), axis=0) for name, value in unknown.items()}
     )
     blank = model.embed(nowhere, history, shelf.corpus)
     without_context = np.einsum("iw,iw->i", vectors, blank[place])
+    blank = model.counted(nowhere.context, blank)
+    without_context[had] = np.einsum("iw,iw->i", vectors[had], blank[place[had]])
     plays = batch.had.plays.take(pair[had])
     without_context[had] += model.repeat_of(nowhere.context, place[had], plays)
     scores = np.concatenate([lists[row][1] for row in rows])
     context = scores - without_context
+    repeat = np.zeros(len(numbers), np.float32)
+    asked = batch.embedded[some][place[had]]
+    repeat[had] = scores[had] - np.einsum("iw,iw->i", vectors[had], asked)
+    # from here on as they count
+    vectors[had] *= model.counted(queries.context, np.ones_like(blank))[place[had]]
 
     weights = model.attention(queries, history, shelf.corpus)
     weighed = [_by_item(*row) for row in zip(history.item_number, weights, strict=True)]

@@ -18,13 +18,15 @@ from antiphon.encoders import Encoder, Encoders, Weights
 from antiphon.library import Plays
 from antiphon.schema import FittedCategorical, FittedFeature
 
-__all__ = ["GAIN", "LEAST", "SOFTPLUS_OF_HALF", "RepeatScores"]
+__all__ = ["GAIN", "LEAST", "SOFTPLUS_OF_HALF", "TERMS", "RepeatScores"]
 
 # Adam moves a weight by about its learning rate a step; these have far to go
 GAIN = 10.0
 # softplus of this is 0.5: an hour-old play counts 0.7 of one just now, a year-old one 0.01
 SOFTPLUS_OF_HALF = math.log(math.expm1(0.5))
 LEAST = -30.0
+TERMS = 7
+"""Parameters that the context chooses, the shares last; those that weigh past contexts follow."""
 
 
 def _weighed(
@@ -52,7 +54,7 @@ class RepeatScores:
 
     def __init__(self, features: Sequence[FittedFeature], weights: Weights) -> None:
         self._encoders = Encoders(features, weights)
-        self._kernel, self._bias = weights["ask_again/kernel"], weights["ask_again/bias"]
+        self._kernel, self._bias = weights["again/kernel"], weights["again/bias"]
 
     def of(
         self,
@@ -68,16 +70,15 @@ class RepeatScores:
             plays: of each pair, at least one.
         """
         queries = len(next(iter(context.values()))) if context else int(query.max(initial=0)) + 1
-        asks = self._encoders.encoded(context, queries)
-        question = np.float32(GAIN) * (asks @ self._kernel + self._bias)
-        bias, weight, fading, last, often = question[query, :5].T
+        question = self._question(context, queries)
+        bias, weight, fading, last, often = question[query, : TERMS - 2].T
         fades = np.logaddexp(fading + np.float32(SOFTPLUS_OF_HALF), np.float32(0))
         # play by play, as most items have one or two
         pair, place = np.nonzero(plays.known)
         asked = query[pair]
         log_age = np.log1p(plays.age_h[pair, place])
-        mass = question[asked, 5] - fades[pair] * log_age
-        at = 6
+        mass = question[asked, TERMS] - fades[pair] * log_age
+        at = TERMS + 1
         for encoder in self._encoders.each:
             width = encoder.table.shape[1]
             weights = question[:, at : at + width] @ encoder.table.T
@@ -98,3 +99,21 @@ class RepeatScores:
             bias + (1 + weight) * log_mass + last * log_age[first] + often * log_count
         )
         return term
+
+    def shares(
+        self, context: Mapping[str, Shaped[np.ndarray, "queries ..."]], queries: int
+    ) -> tuple[Float32[np.ndarray, " queries"], Float32[np.ndarray, " queries"]]:
+        """How much of the dot product counts: of its embeddings, and of its trends.
+
+        Args:
+            context: of each query, encoded.
+            queries: how many.
+        """
+        share = 1 + self._question(context, queries)[:, TERMS - 2 : TERMS]
+        return share[:, 0], share[:, 1]
+
+    def _question(
+        self, context: Mapping[str, Shaped[np.ndarray, "queries ..."]], queries: int
+    ) -> Float32[np.ndarray, "queries terms"]:
+        asks = self._encoders.encoded(context, queries)
+        return np.asarray(np.float32(GAIN) * (asks @ self._kernel + self._bias))

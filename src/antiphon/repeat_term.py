@@ -1,4 +1,4 @@
-"""The score of what a user has had before: a learned, signed term on top of the dot product.
+"""The score of what a user has had before: a share of the dot product, and a learned, signed term.
 
 For a query under context x and an item that was played n times, most lately at ages a_1 < a_2 ...
 (in hours) in contexts c_1, c_2, ..., the term is
@@ -6,8 +6,9 @@ For a query under context x and an item that was played n times, most lately at 
     b(x) + w(x) log sum_j exp(<u(x), c_j>) (1 + a_j)^-p(x) + v(x) log(1 + a_1) + m(x) log n
 
 that is, plays fade by a power law, count by the context they happened in, and the log of what is
-left of them is worth something, or costs something where nobody comes back. All parameters are
-linear in the encoded context of the request.
+left of them is worth something, or costs something where nobody comes back. Of the dot product a
+share counts, one of its embeddings and one of its trends: what brings people back to an item isn't
+what made them find it. All parameters are linear in the encoded context of the request.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
+import numpy as np
 from jaxtyping import Array, Float32
 
 from antiphon.feature_layers import ContextEncoder
-from antiphon.repeat_scores import GAIN, LEAST, SOFTPLUS_OF_HALF
+from antiphon.repeat_scores import GAIN, LEAST, SOFTPLUS_OF_HALF, TERMS
 
 __all__ = ["RepeatTerm"]
 
@@ -33,7 +35,7 @@ class RepeatTerm(keras.layers.Layer):
         super().__init__(name="repeat_term")
         self.context = context
         small = keras.initializers.RandomNormal(stddev=0.002)
-        self.ask = keras.layers.Dense(5 + context.width, kernel_initializer=small, name="ask_again")
+        self.ask = keras.layers.Dense(TERMS + context.width, kernel_initializer=small, name="again")
         self.ask.build((None, context.width))
         self.built = True
 
@@ -48,11 +50,11 @@ class RepeatTerm(keras.layers.Layer):
                 the result means nothing.
         """
         question = GAIN * self.ask(asked)
-        bias, weight, fading, last, often = (question[..., i, None] for i in range(5))
+        bias, weight, fading, last, often = (question[..., i, None] for i in range(TERMS - 2))
         fades = jax.nn.softplus(fading + SOFTPLUS_OF_HALF)
         log_age = jnp.log1p(plays["age_h"])
         # so many plays would cost more to learn an encoding from than they teach it
-        mass = self.context.scores(question[..., 5:], plays["context"], dimensions=2)
+        mass = self.context.scores(question[..., TERMS:], plays["context"], dimensions=2)
         mass = mass - fades[..., None] * log_age[:, None]
         mass = jnp.where(plays["known"][:, None], mass, LEAST)
         log_mass = jax.nn.logsumexp(mass, axis=-1)
@@ -62,4 +64,19 @@ class RepeatTerm(keras.layers.Layer):
             + (1.0 + weight) * log_mass
             + last * log_age[:, None, :, 0]
             + often * log_count[:, None]
+        )
+
+    def shares(
+        self, asked: Float32[Array, "q t c"], width: int, trends: int
+    ) -> Float32[Array, "q t width_and_trends"]:
+        """How much each dimension of the dot product counts for what was had before.
+
+        Args:
+            asked: as in `call`.
+            width: dimensions of embeddings, which come first.
+            trends: and of trends.
+        """
+        share = 1.0 + GAIN * self.ask(asked)[..., TERMS - 2 : TERMS]
+        return jnp.repeat(
+            share, np.array([width, trends]), axis=-1, total_repeat_length=width + trends
         )

@@ -75,7 +75,10 @@ class TrainedModel:
             )
         except KeyError as error:
             missing = error.args[0]
-            raise ArtifactError(f"{path / 'dense.npz'} lacks the weight {missing}") from None
+            raise ArtifactError(
+                f"{path / 'dense.npz'} lacks the weight {missing}",
+                hint="another version of antiphon trained it: remove model/ and run it again",
+            ) from None
         return cls(
             stage,
             config,
@@ -198,14 +201,31 @@ class TrainedModel:
             own: what their users have had.
             corpus: what that is in; by default the candidates of training.
         """
-        query = own.query()
         vectors = (corpus or self.corpus).rows_of(own.item_number)
-        score = np.zeros(len(query), np.float64)
+        score = np.zeros(len(own.item_number), np.float64)
+        counted = self.counted(queries.context, embedded)
         for row, (start, end) in enumerate(itertools.pairwise(own.offsets.tolist())):
-            np.dot(vectors[start:end].astype(np.float64), embedded[row], out=score[start:end])
-        repeat = self.repeat_of(queries.context, query, own.plays)
-        score = (score + repeat).astype(np.float32)
-        return OwnScores(own.offsets, own.item_number, score, repeat)
+            np.dot(vectors[start:end].astype(np.float64), counted[row], out=score[start:end])
+        score += self.repeat_of(queries.context, own.query(), own.plays)
+        return OwnScores(own.offsets, own.item_number, score.astype(np.float32))
+
+    def counted(
+        self,
+        context: Mapping[str, Shaped[np.ndarray, "queries ..."]],
+        embedded: Float32[np.ndarray, "queries width_and_trend"],
+    ) -> Float32[np.ndarray, "queries width_and_trend"]:
+        """Query embeddings as they count for what their users have had before.
+
+        Args:
+            context: of each query.
+            embedded: as for all else.
+        """
+        if self.repeats is None:
+            return embedded
+        of_vectors, of_trends = self.repeats.shares(context, len(embedded))
+        width = self.vectors.width
+        parts = embedded[:, :width] * of_vectors[:, None], embedded[:, width:] * of_trends[:, None]
+        return np.concatenate(parts, axis=1)
 
     def repeat_of(
         self,
