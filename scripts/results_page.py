@@ -15,6 +15,7 @@ COMMANDS = {"demo": "antiphon demo"}
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "results.md"
 ABLATIONS = ROOT / "benchmarks" / "results" / "ablations"
+NEWCOMERS = ROOT / "benchmarks" / "results" / "newcomers"
 
 HEAD = """# Results
 
@@ -55,6 +56,7 @@ def section(run: Path) -> str:
         *slices(evaluation),
         *contexts(evaluation),
         *stages(summary),
+        *newcomers(run.name),
         *ablations(run.name),
     ]
     return "\n".join(lines) + "\n"
@@ -114,6 +116,28 @@ def stages(summary: dict[str, Any]) -> list[str]:
         for name, one in summary["stages"].items()
     ]
     return ["", *markdown(["stage", "seconds", "peak memory, GiB"], rows)]
+
+
+def newcomers(log: str) -> list[str]:
+    """What is worth knowing of somebody new, where `benchmarks/newcomers.py` has found out."""
+    path = NEWCOMERS / f"{log}.json"
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = []
+    for plays, one in found["plays"].items():
+        row = [plays, f"{one['queries']:,}"]
+        for metric in METRICS[:2]:
+            ours, theirs = (one[name][metric]["value"] for name in ("antiphon", found["baseline"]))
+            apart = one["over_baseline"][metric]
+            row.append(f"{ours:.4f}, {theirs:.4f} ({apart['low']:+.4f} to {apart['high']:+.4f})")
+        rows.append(row)
+    return [
+        "\nThe same queries asked by somebody unknown who gives their last plays: Antiphon, what "
+        "is popular in the context, and the difference's interval "
+        "(`python benchmarks/newcomers.py RUN`):\n",
+        *markdown(["plays", "queries", "ndcg@10", "recall@100"], rows),
+    ]
 
 
 def ablations(log: str) -> list[str]:

@@ -15,6 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from antiphon.own_library import own_items
+from antiphon.windows import held_out_window
+from searched_run import trained_model
+
 ROOT = Path(__file__).resolve().parent.parent
 
 with pytest.MonkeyPatch.context() as patch:
@@ -26,6 +30,7 @@ with pytest.MonkeyPatch.context() as patch:
     day = import_module("day")
     equal_quality = import_module("equal_quality")
     limits = import_module("limits")
+    newcomers = import_module("newcomers")
     performance_page = import_module("performance_page")
     training = import_module("training")
 
@@ -258,3 +263,30 @@ def test_a_day_of_traffic_is_what_it_says() -> None:
         total += counts
     assert total["recommends"] == 2400
     assert len(added) == total["items_added"] == 24
+
+
+def test_of_newcomers_nothing_is_known_but_their_last_plays(tmp_path_factory) -> None:
+    model = trained_model(tmp_path_factory)
+    window = held_out_window(model.prepared, model.config.evaluate)
+    some = newcomers.who_played(window, 3)
+    rows = np.flatnonzero(window.history_lengths() >= 3)
+    assert len(some.queries) == len(rows)
+    for at, query in enumerate(rows.tolist()):
+        theirs, mine = (
+            one.item_number[slice(*one.offsets[first : first + 2])]
+            for one, first in ((window.targets, query), (some.targets, at))
+        )
+        np.testing.assert_array_equal(theirs, mine)
+    strangers = newcomers.as_newcomers(model, 0)
+    nobody = some.queries.take(np.arange(len(some.queries)))
+    nobody.user_number[:] = 0
+    np.testing.assert_array_equal(
+        strangers.rank(some.queries, 9, exclude_heard=False)[0],
+        model.rank(nobody, 9, exclude_heard=False)[0],
+    )
+    events = model.prepared.events
+    own = own_items(newcomers.as_newcomers(model, 3).prepared.events, some.queries)
+    for query, user in enumerate(some.queries.user_number.tolist()):
+        last = events.item_number[events.ends[user] - 3 : events.ends[user]]
+        had = own.item_number[own.offsets[query] : own.offsets[query + 1]]
+        assert sorted(set(last.tolist())) == had.tolist()
