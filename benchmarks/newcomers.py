@@ -1,6 +1,6 @@
 """What do newcomers get, of whom nothing is known but a few items that they played?
 
-    python benchmarks/newcomers.py RUN [--plays 0 1 3 10]
+    python benchmarks/newcomers.py RUN [--plays 0 1 3 10] [--quick]
 
 Prints JSON. RUN is a run's folder with a model. The queries are those of its test window, by users
 who had at least as many plays before: each is asked as if the user had no id, and only the last
@@ -55,9 +55,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--plays", type=int, nargs="+", default=[0, 1, 3, 10])
+    parser.add_argument("--quick", action="store_true", help="few resamples: rough intervals")
     options = parser.parse_args()
     model = TrainedModel.load_run(options.run)
     prepared, section = model.prepared, model.config.evaluate
+    if options.quick:
+        section = section.model_copy(update={"resamples": 50})
     cache = options.run / "baselines"
     popular = tune_baselines(prepared, section, names=[BASELINE], cache=cache)[BASELINE]
     whole = held_out_window(prepared, section)
