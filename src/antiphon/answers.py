@@ -32,8 +32,7 @@ class Why:
 
     Attributes:
         past: the items of the past that had most attention, by their effect on this item's score.
-        repeat: the repeat term, which is part of the score of what the user has had before; 0 for
-            a discovery.
+        repeat: how much higher it is scored since the user has had it; 0 for a discovery.
         context: the score under the request's context, less the score with no context known.
     """
 
