@@ -1,6 +1,6 @@
 """Write docs/results.md from the evaluations of the runs that are there.
 
-python scripts/results_page.py runs/demo runs/kuairand runs/movielens
+python scripts/results_page.py runs/demo runs/synthetic-10k runs/kuairand runs/movielens
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 METRICS = ("ndcg_at_10", "recall_at_100", "mrr_at_10", "coverage_at_100")
-COMMANDS = {"demo": "antiphon demo"}
+COMMANDS = {
+    "demo": "antiphon demo",
+    "synthetic-10k": "antiphon synth --users 10000 --events 8_000_000 --out data/synthetic-10k && "
+    "antiphon run configs/synthetic-10k.toml",
+}
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "results.md"
 ABLATIONS = ROOT / "benchmarks" / "results" / "ablations"
