@@ -16,6 +16,9 @@ COMMANDS = {
     "synthetic-10k": "antiphon synth --users 10000 --events 8_000_000 --out data/synthetic-10k && "
     "antiphon run configs/synthetic-10k.toml",
 }
+REMARKS = {
+    "synthetic-10k": "Other work went on beside, and evaluation was halted for 20 of its minutes.",
+}
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "results.md"
 ABLATIONS = ROOT / "benchmarks" / "results" / "ablations"
@@ -60,6 +63,7 @@ def section(run: Path) -> str:
         *slices(evaluation),
         *contexts(evaluation),
         *stages(summary),
+        *([f"\n{REMARKS[run.name]}"] if run.name in REMARKS else []),
         *newcomers(run.name),
         *ablations(run.name),
     ]

@@ -98,6 +98,19 @@ def test_it_learns_and_answers_with_parts_switched_off(prepared, tmp_path: Path,
     assert np.isfinite(scores).all()
 
 
+def test_without_a_test_window_training_asks_about_the_next_day(prepared) -> None:
+    until_s = prepared.schema.held_out_start_s
+    cuts = {"train_end_s": until_s, "validation_start_s": until_s, "held_out_end_s": until_s}
+    everything = replace(prepared, schema=prepared.schema.model_copy(update=cuts))
+    assert everything.schema.horizon_s == 86_400
+    longer = prepared.schema.model_copy(update={**cuts, "validation_start_s": until_s - 500})
+    assert longer.horizon_s == 500
+    config = planted.config(train__epochs=0.5)
+    events, counts = everything.events, everything.item_counts()
+    training = train_model(config, everything, events, counts)[2]
+    assert np.isfinite(training.loss).all()
+
+
 def test_a_model_without_history_has_nothing_to_attend_to(prepared, tmp_path: Path) -> None:
     config = planted.config(model__history_length=0, train__epochs=0.5)
     train(config, prepared, tmp_path / "model")

@@ -23,6 +23,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "DAY_S",
     "CategoricalFeature",
     "CyclicFeature",
     "Feature",
@@ -37,6 +38,7 @@ __all__ = [
     "missing_value",
 ]
 
+DAY_S = 86_400
 FEATURE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
@@ -185,8 +187,13 @@ class Schema(_Data):
 
     @property
     def horizon_s(self) -> int:
-        """How long the test window is: training, too, asks about what follows for so long."""
-        return self.held_out_end_s - self.held_out_start_s
+        """How far ahead a query is about, in training too: the length of the test window.
+
+        Where all of a log is trained on, that of the validation window, or else a day.
+        """
+        test_s = self.held_out_end_s - self.held_out_start_s
+        validation_s = self.train_end_s - self.validation_start_s
+        return next((long_s for long_s in (test_s, validation_s) if long_s > 0), DAY_S)
 
     def context_names(self) -> tuple[str, ...]:
         """Names of the context features, in the order of the config."""

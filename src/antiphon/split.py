@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from antiphon.log_sections import SplitSection
+from antiphon.schema import DAY_S
 
 __all__ = ["DAY_S", "Split", "boundaries", "utc"]
-
-DAY_S = 86_400
 
 
 @dataclass(frozen=True)
