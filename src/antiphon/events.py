@@ -17,8 +17,8 @@ from antiphon.engines import Engine, quote
 from antiphon.errors import ConfigError, LogError
 from antiphon.files import find_files
 from antiphon.log_sections import LogSection
-from antiphon.schema import VectorFeature
-from antiphon.split import DAY_S, utc
+from antiphon.schema import DAY_S, VectorFeature
+from antiphon.split import utc
 
 __all__ = ["Log", "context_column", "open_log"]
 

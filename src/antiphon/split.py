@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from antiphon.log_sections import SplitSection
 from antiphon.schema import DAY_S
 
-__all__ = ["DAY_S", "Split", "boundaries", "utc"]
+__all__ = ["Split", "boundaries", "utc"]
 
 
 @dataclass(frozen=True)
