@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from antiphon.exact_search import ExactSearch, processors
+from antiphon.blas import processors
+from antiphon.exact_search import ExactSearch
 
 BLOCK, TILE = 512, 1024
 

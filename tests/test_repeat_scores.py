@@ -61,12 +61,13 @@ def test_the_term_is_that_of_training(features) -> None:
     query = np.sort(rng.integers(0, 5, 50))
     plays = Plays(age_h, known, count, happened)
     scores = RepeatScores(features, weights_of(term))
-    found = scores.of(asked, query, plays)
+    question = scores.asked(asked, 5)
+    found = scores.of(question, query, plays)
     encoded = term.context({n: v[query][:, None] for n, v in asked.items()}, shape=(50, 1))
     expected = np.asarray(term(encoded, plays.in_shape((50, 1))))[:, 0, 0]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
     encoded = term.context({n: v[:, None] for n, v in asked.items()}, shape=(5, 1))
-    shares = np.stack(scores.shares(asked, 5), axis=1)
+    shares = np.stack(scores.shares(question), axis=1)
     np.testing.assert_allclose(shares, term.shares(encoded, 1, 1)[:, 0], rtol=1e-5)
 
 
@@ -115,7 +116,8 @@ def test_plays_that_faded_beyond_the_least_are_still_told_apart() -> None:
     )  # plays fade by about age^-50
     age_h = np.exp(np.tile([[9.0], [12.0]], (1, PLAYS))).astype(np.float32)
     plays = Plays(age_h, age_h > 0, np.full(2, PLAYS, np.int32), {})
-    found = RepeatScores((), weights_of(term)).of({}, np.zeros(2, np.int64), plays)
+    scores = RepeatScores((), weights_of(term))
+    found = scores.of(scores.asked({}, 1), np.zeros(2, np.int64), plays)
     # softplus(10 * 5 + log(e^0.5 - 1)) = 49.57; log PLAYS plays of (1 + age)^-49.57
     fades = np.log1p(np.exp(50) * np.expm1(0.5))
     np.testing.assert_allclose(found, np.log(PLAYS) - fades * np.log1p(age_h[:, 0]), rtol=1e-5)

@@ -12,21 +12,17 @@ depend neither on tiles nor on threads, nor on the order of candidates, and equa
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import Float32
-from threadpoolctl import ThreadpoolController
 
+from antiphon.blas import processors, single_threaded_blas
 from antiphon.errors import EvaluationError
 from antiphon.exclusions import Exclusions
 from antiphon.scan import Sample, Scan, TopK, sample_of
 
-__all__ = ["ExactSearch", "processors", "top_k_inner_product"]
+__all__ = ["ExactSearch", "top_k_inner_product"]
 
 BLOCK = 512
 
@@ -106,7 +102,7 @@ class ExactSearch:
             scan = Scan(queries[rows], self.candidates, sample, self._longest, k, excluded)
             numbers[rows], scores[rows] = scan.run()
 
-        with _single_threaded_blas():
+        with single_threaded_blas():
             if threads == 1 or len(starts) == 1:
                 for start in starts:
                     search(start)
@@ -129,26 +125,3 @@ def _greatest_length(candidates: Float32[np.ndarray, "items width"]) -> float:
     parts = (candidates[i : i + 65_536] for i in range(0, len(candidates), 65_536))
     squares = [np.einsum("iw,iw->i", part, part, dtype=np.float64).max() for part in parts]
     return float(np.sqrt(np.max(squares, initial=0.0)))
-
-
-def processors() -> int:
-    """Those that this process may use, where the system tells."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _single_threaded_blas() -> Iterator[None]:
-    """One thread a product.
-
-    Blocks run side by side; and a team of threads that is called for every tile waits for its
-    slowest, which beside other work on the same processors takes many times as long as the product.
-    """
-    with _libraries().limit(limits=1, user_api="blas"):
-        yield
-
-
-@functools.cache
-def _libraries() -> ThreadpoolController:
-    # looks at all that this process has loaded, which takes milliseconds
-    return ThreadpoolController()

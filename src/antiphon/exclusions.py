@@ -43,5 +43,5 @@ class Exclusions:
         query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         inside = (items > 0) & (items <= item_count)
         query, items = query[inside], items[inside]
-        order = np.argsort(items, kind="stable")
+        order = np.argsort(items)
         return query[order], items[order]

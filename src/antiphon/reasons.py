@@ -73,17 +73,19 @@ def reasons_of(
     )
     blank = model.embed(nowhere, history, shelf.corpus)
     without_context = np.einsum("iw,iw->i", vectors, blank[place])
-    blank = model.counted(nowhere.context, blank)
+    asked_nowhere = model.asked(nowhere.context, len(nowhere))
+    blank = model.counted(asked_nowhere, blank)
     without_context[had] = np.einsum("iw,iw->i", vectors[had], blank[place[had]])
     plays = batch.had.plays.take(pair[had])
-    without_context[had] += model.repeat_of(nowhere.context, place[had], plays)
+    without_context[had] += model.repeat_of(asked_nowhere, place[had], plays)
     scores = np.concatenate([lists[row][1] for row in rows])
     context = scores - without_context
     repeat = np.zeros(len(numbers), np.float32)
     asked = batch.embedded[some][place[had]]
     repeat[had] = scores[had] - np.einsum("iw,iw->i", vectors[had], asked)
     # from here on as they count
-    vectors[had] *= model.counted(queries.context, np.ones_like(blank))[place[had]]
+    share = model.counted(model.asked(queries.context, len(queries)), np.ones_like(blank))
+    vectors[had] *= share[place[had]]
 
     weights = model.attention(queries, history, shelf.corpus)
     weighed = [_by_item(*row) for row in zip(history.item_number, weights, strict=True)]

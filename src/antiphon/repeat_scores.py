@@ -56,21 +56,31 @@ class RepeatScores:
         self._encoders = Encoders(features, weights)
         self._kernel, self._bias = weights["again/kernel"], weights["again/bias"]
 
+    def asked(
+        self, context: Mapping[str, Shaped[np.ndarray, "queries ..."]], queries: int
+    ) -> Float32[np.ndarray, "queries parameters"]:
+        """The parameters that contexts choose; see `repeat_term`.
+
+        Args:
+            context: of each query, encoded.
+            queries: how many.
+        """
+        encoded = self._encoders.encoded(context, queries)
+        return np.asarray(np.float32(GAIN) * (encoded @ self._kernel + self._bias))
+
     def of(
         self,
-        context: Mapping[str, Shaped[np.ndarray, "queries ..."]],
+        question: Float32[np.ndarray, "queries parameters"],
         query: Int64[np.ndarray, " pairs"],
         plays: Plays,
     ) -> Float32[np.ndarray, " pairs"]:
         """The term of items that users have had.
 
         Args:
-            context: of each query, encoded.
+            question: as `asked` has it.
             query: of each pair of a query and an item.
             plays: of each pair, at least one.
         """
-        queries = len(next(iter(context.values()))) if context else int(query.max(initial=0)) + 1
-        question = self._question(context, queries)
         bias, weight, fading, last, often = question[query, : TERMS - 2].T
         fades = np.logaddexp(fading + np.float32(SOFTPLUS_OF_HALF), np.float32(0))
         # play by play, as most items have one or two
@@ -101,19 +111,12 @@ class RepeatScores:
         return term
 
     def shares(
-        self, context: Mapping[str, Shaped[np.ndarray, "queries ..."]], queries: int
+        self, question: Float32[np.ndarray, "queries parameters"]
     ) -> tuple[Float32[np.ndarray, " queries"], Float32[np.ndarray, " queries"]]:
         """How much of the dot product counts: of its embeddings, and of its trends.
 
         Args:
-            context: of each query, encoded.
-            queries: how many.
+            question: as `asked` has it.
         """
-        share = 1 + self._question(context, queries)[:, TERMS - 2 : TERMS]
+        share = 1 + question[:, TERMS - 2 : TERMS]
         return share[:, 0], share[:, 1]
-
-    def _question(
-        self, context: Mapping[str, Shaped[np.ndarray, "queries ..."]], queries: int
-    ) -> Float32[np.ndarray, "queries terms"]:
-        asks = self._encoders.encoded(context, queries)
-        return np.asarray(np.float32(GAIN) * (asks @ self._kernel + self._bias))

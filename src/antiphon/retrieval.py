@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64, Shaped
 
 from antiphon.artifacts import Stage, open_stage
+from antiphon.blas import single_threaded_blas
 from antiphon.config import Config
 from antiphon.corpus import Corpus
 from antiphon.errors import ArtifactError
@@ -96,6 +97,7 @@ class TrainedModel:
         config = Config.load(run / "config.toml")
         return cls.load(run / "model", Prepared.open(run / "prepared"), config)
 
+    @single_threaded_blas()
     def embed(
         self, queries: Queries, history: History | None = None, corpus: Corpus | None = None
     ) -> Float32[np.ndarray, "queries width_and_trend"]:
@@ -186,6 +188,7 @@ class TrainedModel:
         past = self._past(history, corpus or self.corpus)
         return self.vectors.attention(past, history, queries.context)
 
+    @single_threaded_blas()
     def own_scores(
         self,
         queries: Queries,
@@ -203,40 +206,47 @@ class TrainedModel:
         """
         vectors = (corpus or self.corpus).rows_of(own.item_number)
         score = np.zeros(len(own.item_number), np.float64)
-        counted = self.counted(queries.context, embedded)
+        asked = self.asked(queries.context, len(queries))
+        counted = self.counted(asked, embedded)
         for row, (start, end) in enumerate(itertools.pairwise(own.offsets.tolist())):
             np.dot(vectors[start:end].astype(np.float64), counted[row], out=score[start:end])
-        score += self.repeat_of(queries.context, own.query(), own.plays)
+        score += self.repeat_of(asked, own.query(), own.plays)
         return OwnScores(own.offsets, own.item_number, score.astype(np.float32))
+
+    def asked(
+        self, context: Mapping[str, Shaped[np.ndarray, "queries ..."]], queries: int
+    ) -> Float32[np.ndarray, "queries parameters"] | None:
+        """What contexts choose of the repeat term; None of a model that has none."""
+        return self.repeats.asked(context, queries) if self.repeats else None
 
     def counted(
         self,
-        context: Mapping[str, Shaped[np.ndarray, "queries ..."]],
+        asked: Float32[np.ndarray, "queries parameters"] | None,
         embedded: Float32[np.ndarray, "queries width_and_trend"],
     ) -> Float32[np.ndarray, "queries width_and_trend"]:
         """Query embeddings as they count for what their users have had before.
 
         Args:
-            context: of each query.
+            asked: see `asked`.
             embedded: as for all else.
         """
-        if self.repeats is None:
+        if self.repeats is None or asked is None:
             return embedded
-        of_vectors, of_trends = self.repeats.shares(context, len(embedded))
+        of_vectors, of_trends = self.repeats.shares(asked)
         width = self.vectors.width
         parts = embedded[:, :width] * of_vectors[:, None], embedded[:, width:] * of_trends[:, None]
         return np.concatenate(parts, axis=1)
 
     def repeat_of(
         self,
-        context: Mapping[str, Shaped[np.ndarray, "queries ..."]],
+        asked: Float32[np.ndarray, "queries parameters"] | None,
         query: Int64[np.ndarray, " pairs"],
         plays: Plays,
     ) -> Float32[np.ndarray, " pairs"]:
         """The repeat term of pairs of a query and an item; 0 of a model that has none."""
-        if self.repeats is None or not len(query):
+        if self.repeats is None or asked is None or not len(query):
             return np.zeros(len(query), np.float32)
-        return self.repeats.of(context, query, plays)
+        return self.repeats.of(asked, query, plays)
 
     def with_index(self, folder: Path) -> TrainedModel:
         """The same model, its candidates searched in an index that was built of them.

@@ -85,11 +85,13 @@ class Scan:
         tile = max(TILE, SCORES // rows)
         buffers = np.empty((tile, rows), np.float32), np.empty((tile, rows), bool)
         waiting = _Waiting()
-        for start in range(1, count, tile):
+        starts = range(1, count, tile)
+        # asked tile by tile, numpy would convert all of them each time
+        bounds = np.searchsorted(self.excluded_item, np.array([*starts, count], np.int32))
+        for start, (first, last) in zip(starts, itertools.pairwise(bounds.tolist()), strict=True):
             stop = min(start + tile, count)
             scores, passes = (buffer[: stop - start] for buffer in buffers)
             _multiply(self.candidates[start:stop], self.columns, scores)
-            first, last = np.searchsorted(self.excluded_item, (start, stop))
             if first < last:
                 places = self.excluded_item[first:last] - start
                 scores[places, self.excluded_row[first:last]] = -np.inf

@@ -16,8 +16,8 @@ import faiss
 import numpy as np
 from jaxtyping import Float32
 
+from antiphon.blas import processors
 from antiphon.errors import ArtifactError
-from antiphon.exact_search import processors
 from antiphon.indexes.faiss_graph import FaissNeighbours
 from antiphon.indexes.faiss_scan import FaissScan
 from antiphon.indexes.graph import Graph, Reach

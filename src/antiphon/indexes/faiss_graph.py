@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from antiphon.exact_search import processors
+from antiphon.blas import processors
 
 __all__ = ["FaissNeighbours"]
 

@@ -132,7 +132,7 @@ class FaissScan:
         faiss.omp_set_num_threads(1)  # a team of threads costs more than one query
         rough, labels = self._storage.search(laid[None], brought, params=parameters)
         every = (labels[0][labels[0] >= 0] + 1).astype(np.int32)
-        numbers = every if dropped is None else every[~np.isin(every, dropped)]
+        numbers = every if dropped is None else _without(every, dropped)
         listed = best(numbers, score(self._candidates[numbers], query), k)
         if len(every) >= available:
             return listed
@@ -158,3 +158,12 @@ class FaissScan:
         bits = np.packbits(mask[1:], bitorder="little")
         selector = faiss.IDSelectorBitmap(bits)
         return faiss.SearchParameters(sel=selector), int(np.count_nonzero(mask))
+
+
+def _without(
+    numbers: Int32[np.ndarray, " some"], dropped: Int32[np.ndarray, " excluded"]
+) -> Int32[np.ndarray, " others"]:
+    """Those that aren't dropped, of which there is at least one; of so few `isin` takes longer."""
+    ascending = np.sort(dropped)
+    place = np.searchsorted(ascending, numbers)
+    return numbers[ascending.take(place, mode="clip") != numbers]

@@ -55,8 +55,8 @@ def merge_top_k(parts: Sequence[Lists], k: int) -> TopK:
     numbers = np.concatenate([part[0] for part in parts], axis=1)
     scores = np.concatenate([part[1] for part in parts], axis=1)
     scores = np.where(numbers > 0, scores, np.float32(-np.inf))
-    # an item of score -inf still comes before no item
-    order = np.lexsort((numbers, numbers == 0, -scores))[:, :k]
+    # an item of score -inf still comes before no item, whose number wraps around to the highest
+    order = np.lexsort((numbers.astype(np.uint32) - np.uint32(1), -scores))[:, :k]
     row = np.arange(len(numbers))[:, None]
     found = numbers[row, order], scores[row, order]
     merged = empty_lists(len(numbers), k)

@@ -1,0 +1,46 @@
+"""Products of answering are left to one thread, which then waits for nobody."""
+
+from __future__ import annotations
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from antiphon.blas import single_threaded_blas
+from antiphon.own_library import own_items
+from antiphon.queries import Queries
+from antiphon.query_vectors import QueryVectors
+from antiphon.repeat_scores import RepeatScores
+from searched_run import trained_model
+
+
+def threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_inside_and_after() -> None:
+    before = threads()
+    with single_threaded_blas():
+        assert threads() == {1}
+    assert threads() == before
+
+
+def test_embedding_and_scoring_a_library(tmp_path_factory, monkeypatch) -> None:
+    model = trained_model(tmp_path_factory)
+    seen: list[set[int]] = []
+
+    def watched(method):
+        def called(*args, **named):
+            seen.append(threads())
+            return method(*args, **named)
+
+        return called
+
+    monkeypatch.setattr(QueryVectors, "of", watched(QueryVectors.of))
+    monkeypatch.setattr(RepeatScores, "of", watched(RepeatScores.of))
+    users = np.array([1], np.int32)
+    now_s = np.array([model.prepared.schema.held_out_start_s])
+    context = {name: values[:1] for name, values in model.prepared.events.context.items()}
+    queries = Queries(users, users.astype(np.int64), now_s, context)
+    embedded = model.embed(queries)
+    assert len(model.own_scores(queries, embedded, own_items(model.prepared.events, queries)).score)
+    assert seen == [{1}, {1}]
