@@ -14,7 +14,7 @@ import chain
 from antiphon import pipeline
 from antiphon.artifacts import open_stage
 from antiphon.config import Config
-from antiphon.errors import ConfigError, LogError
+from antiphon.errors import ConfigError, EvaluationError, LogError
 from antiphon.recommend import Recommender
 
 
@@ -127,6 +127,22 @@ def test_another_training_redoes_training_and_evaluation(first, config) -> None:
     assert list(again.summary["stages"]) == list(pipeline.STAGES)
     assert again.summary["metrics"]["antiphon"] != first.summary["metrics"]["antiphon"]
     assert again.summary["metrics"]["most_popular"] == first.summary["metrics"]["most_popular"]
+
+
+def test_all_of_a_log_is_trained_on_and_answered_from(config, tmp_path) -> None:
+    judged = pipeline.run(Config.load(config, ["train.epochs=1"]), tmp_path)
+    assert (judged.path / "evaluation").exists()
+    everything = Config.load(config, ["train.epochs=1", "split.test_days=0"])
+    told: list[tuple[str, int, int, str]] = []
+    done = pipeline.run(everything, tmp_path, lambda *what: told.append(what))
+    assert ("evaluate", 1, 1, "nothing is held out to judge by") in told
+    assert list(done.summary["stages"]) == ["prepare", "train", "index"]
+    assert done.summary["metrics"] == {}
+    assert done.summary["index"]["least_recall"] == 1.0, "measured on the newest queries"
+    assert not (done.path / "evaluation").exists(), "it was of another model"
+    assert len(Recommender.load(done.path).recommend(chain.FIRST_USER, k=5).items) == 5
+    with pytest.raises(EvaluationError, match="nothing is held out"):
+        pipeline.run(everything, tmp_path, until="evaluate")
 
 
 def test_a_chain_that_broke_off_knows_what_was_done(config, tmp_path, monkeypatch) -> None:

@@ -45,7 +45,7 @@ from antiphon.indexes.recall import (
 )
 from antiphon.retrieval import TrainedModel
 from antiphon.sections import IndexSection
-from antiphon.windows import held_out_window
+from antiphon.windows import newest_window
 
 __all__ = ["IndexReport", "Progress", "build_index", "index_inputs"]
 
@@ -104,12 +104,12 @@ def build_index(
         ArtifactError: an approximate index without faiss, or a disk that is full.
         BackendError: a database can't be reached, or refuses.
         ConfigError: `index.to` is wrong, or its client isn't installed.
-        EvaluationError: the test window has no queries to measure with.
+        EvaluationError: the newest window has no queries to measure with.
     """
     tell = progress or (lambda *_: None)
     section = config.index
     inputs = {"prepared": model.prepared.stage, "model": model.stage}
-    tell(0, 0, "exact answers to held-out queries")
+    tell(0, 0, "exact answers to the newest queries")
     questions = _questions(config, model)
     with write_stage(out, made_from=index_inputs(config), inputs=inputs) as folder:
         report = _build(section, model, questions, folder, tell)
@@ -119,7 +119,7 @@ def build_index(
 
 
 def _questions(config: Config, model: TrainedModel) -> Questions:
-    window = held_out_window(model.prepared, config.evaluate)
+    window = newest_window(model.prepared, config.evaluate)
     rows, parts = choose_queries(window, config.index.queries)
     queries = window.queries.take(rows)
     return Questions.ask(

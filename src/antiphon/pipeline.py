@@ -14,7 +14,7 @@ from typing import Any
 from antiphon.artifacts import Stage, is_complete, write_json, write_text
 from antiphon.checkpoints import checkpoints_folder
 from antiphon.config import Config, expand
-from antiphon.errors import ArtifactError, ConfigError
+from antiphon.errors import ArtifactError, ConfigError, EvaluationError
 from antiphon.evaluation import evaluate, evaluation_inputs
 from antiphon.index import build_index, index_inputs
 from antiphon.memory import peak_memory_bytes, reset_peak_memory
@@ -92,15 +92,18 @@ def run(
         if until != "train":
             model = TrainedModel.load(folder, prepared, config)
             inputs["model"] = model.stage
-            out = path / "evaluation"
-            rankers = partial(chain.tell, "evaluate")
-            chain.do(
-                "evaluate",
-                out,
-                evaluation_inputs(config),
-                inputs,
-                lambda: evaluate(config, model, out, rankers),
-            )
+            if prepared.schema.judged:
+                out = path / "evaluation"
+                rankers = partial(chain.tell, "evaluate")
+                chain.do(
+                    "evaluate",
+                    out,
+                    evaluation_inputs(config),
+                    inputs,
+                    lambda: evaluate(config, model, out, rankers),
+                )
+            else:
+                _unjudged(chain, until)
         if until == "index":
             _index(chain, config, model)
     return Run(config, path, chain.summarize(), tuple(chain.skipped))
@@ -114,6 +117,20 @@ def _refuse_itself(config: Config, path: Path) -> None:
             received=before,
             hint=f"give the new run another name, as in --set name={config.name}-2",
         )
+
+
+def _unjudged(chain: _Chain, until: str) -> None:
+    """All of the log was trained on: a model to serve, of settings that were judged before."""
+    if until == "evaluate":
+        raise EvaluationError(
+            "nothing is held out to judge by",
+            received="split.test_days = 0",
+            allowed="a test window",
+            hint="judge the same settings with a test window, as another run",
+        )
+    shutil.rmtree(chain.path / "evaluation", ignore_errors=True)  # of another model
+    chain.measured.pop("evaluate", None)
+    chain.tell("evaluate", 1, 1, "nothing is held out to judge by")
 
 
 def _parents(config: Config) -> dict[str, Stage]:

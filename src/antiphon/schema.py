@@ -186,6 +186,11 @@ class Schema(_Data):
     gap_s: int = Field(description="seconds left out between training and a window that judges")
 
     @property
+    def judged(self) -> bool:
+        """Whether there is a test window; without one all of the log is trained on."""
+        return self.held_out_end_s > self.held_out_start_s
+
+    @property
     def horizon_s(self) -> int:
         """How far ahead a query is about, in training too: the length of the test window.
 

@@ -24,7 +24,7 @@ from antiphon.queries import Queries, Targets, queries_of_window
 from antiphon.schema import Schema
 from antiphon.sections import EvaluateSection
 
-__all__ = ["Window", "held_out_window", "of_least_hash", "validation_window"]
+__all__ = ["Window", "held_out_window", "newest_window", "of_least_hash", "validation_window"]
 
 ROWS_AT_ONCE = 4_000_000
 
@@ -115,6 +115,18 @@ def held_out_window(prepared: Prepared, section: EvaluateSection) -> Window:
     )
 
 
+def newest_window(prepared: Prepared, section: EvaluateSection) -> Window:
+    """The test window; where all of a log is trained on, its last `horizon_s`, as if held out.
+
+    Raises:
+        EvaluationError: nobody played a target in it.
+    """
+    schema = prepared.schema
+    if schema.judged:
+        return held_out_window(prepared, section)
+    return _last_of_training(prepared, section, "last", schema.train_end_s - schema.horizon_s)
+
+
 def validation_window(prepared: Prepared, section: EvaluateSection) -> Window:
     """The validation window: the last part of the training events, seen from its gap.
 
@@ -124,23 +136,21 @@ def validation_window(prepared: Prepared, section: EvaluateSection) -> Window:
     Raises:
         EvaluationError: nobody played a target in it.
     """
+    return _last_of_training(prepared, section, "validation", prepared.schema.validation_start_s)
+
+
+def _last_of_training(
+    prepared: Prepared, section: EvaluateSection, name: str, start_s: int
+) -> Window:
     schema, events = prepared.schema, prepared.events
-    known = events.before(schema.validation_start_s - schema.gap_s)
+    known = events.before(start_s - schema.gap_s)
     users = np.arange(len(events.starts))
-    start = np.full(len(users), schema.validation_start_s, np.int64)
+    start = np.full(len(users), start_s, np.int64)
     window = replace(events, starts=events.first_at(users, start))
     counts = np.zeros(schema.item_count + 1, np.int64)
     for rows in known.row_blocks(ROWS_AT_ONCE):
         counts += np.bincount(known.item_number[rows], minlength=len(counts))
-    return _window(
-        "validation",
-        window,
-        known,
-        counts,
-        schema,
-        schema.validation_start_s,
-        section,
-    )
+    return _window(name, window, known, counts, schema, start_s, section)
 
 
 def of_least_hash(
