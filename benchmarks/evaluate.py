@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from antiphon.blas import processors
 from antiphon.exact_search import ExactSearch
+from antiphon.threads import processors
 
 BLOCK, TILE = 512, 1024
 

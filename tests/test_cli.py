@@ -270,6 +270,9 @@ def test_a_gate_that_fails_exits_with_3(antiphon, run, config) -> None:
     assert "Traceback" not in said.err
     assert "chance is" in said.out, "a failed run is shown all the same"
     assert antiphon("evaluate", run.parent / "bad").code == 3
+    trained = antiphon("train", config, *arguments)
+    assert trained.code == 0, "training isn't what the gates are about"
+    assert "gates" not in trained.err
     assert json.loads(antiphon("evaluate", run.parent / "bad", "--json").out)["gates"]
 
 

@@ -185,7 +185,8 @@ def _run(
 
     with stage_progress() as tell:
         done = pipeline.run(config, runs, tell, until)
-    evaluation = read_evaluation(done.path) if done.summary["metrics"] else None
+    judged = until in ("evaluate", "index") and done.summary["metrics"]
+    evaluation = read_evaluation(done.path) if judged else None
     if as_json:
         print_json(evaluation if only_evaluation else done.summary)
     else:

@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Float32
 
-from antiphon.blas import processors, single_threaded_blas
 from antiphon.errors import EvaluationError
 from antiphon.exclusions import Exclusions
 from antiphon.scan import Sample, Scan, TopK, sample_of
+from antiphon.threads import processors, single_threaded_blas
 
 __all__ = ["ExactSearch", "top_k_inner_product"]
 

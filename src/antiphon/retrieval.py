@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64, Shaped
 
 from antiphon.artifacts import Stage, open_stage
-from antiphon.blas import single_threaded_blas
 from antiphon.config import Config
 from antiphon.corpus import Corpus
 from antiphon.errors import ArtifactError
@@ -32,6 +31,7 @@ from antiphon.queries import Queries
 from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
 from antiphon.request import Mode
+from antiphon.threads import single_threaded_blas
 
 __all__ = ["TrainedModel"]
 

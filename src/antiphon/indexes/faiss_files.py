@@ -16,13 +16,13 @@ import faiss
 import numpy as np
 from jaxtyping import Float32
 
-from antiphon.blas import processors
 from antiphon.errors import ArtifactError
 from antiphon.indexes.faiss_graph import FaissNeighbours
 from antiphon.indexes.faiss_scan import FaissScan
 from antiphon.indexes.graph import Graph, Reach
 from antiphon.indexes.layout import ROWS_AT_ONCE, Layout, layout_of
 from antiphon.indexes.layout_file import REDO, read_layout, write_layout
+from antiphon.threads import processors
 
 __all__ = ["open_graph", "open_scan", "write_graph", "write_scan"]
 

@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from antiphon.blas import processors
+from antiphon.threads import processors
 
 __all__ = ["FaissNeighbours"]
 

@@ -163,7 +163,7 @@ class FaissScan:
 def _without(
     numbers: Int32[np.ndarray, " some"], dropped: Int32[np.ndarray, " excluded"]
 ) -> Int32[np.ndarray, " others"]:
-    """Those that aren't dropped, of which there is at least one; of so few `isin` takes longer."""
+    """What is left; at least one is dropped. Of so few, `numpy.isin` takes longer."""
     ascending = np.sort(dropped)
     place = np.searchsorted(ascending, numbers)
     return numbers[ascending.take(place, mode="clip") != numbers]

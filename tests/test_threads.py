@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from antiphon.blas import single_threaded_blas
 from antiphon.own_library import own_items
 from antiphon.queries import Queries
 from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
+from antiphon.threads import single_threaded_blas
 from searched_run import trained_model
 
 
@@ -21,6 +21,17 @@ def test_inside_and_after() -> None:
     before = threads()
     with single_threaded_blas():
         assert threads() == {1}
+    assert threads() == before
+
+
+def test_whoever_leaves_last_takes_the_limit_back() -> None:
+    before = threads()
+    first, second = single_threaded_blas(), single_threaded_blas()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert threads() == {1}, "the second is still inside"
+    second.__exit__(None, None, None)
     assert threads() == before
 
 

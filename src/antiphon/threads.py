@@ -1,4 +1,4 @@
-"""One thread a matrix product.
+"""How many threads work: one a matrix product, and as many searches as there are processors.
 
 A team of BLAS threads that is called for every small product waits for its slowest, which beside
 other work on the same processors takes many times as long as the product; and for tens of
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Iterator
 
 from threadpoolctl import ThreadpoolController
@@ -26,9 +27,39 @@ def processors() -> int:
 
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """No product inside is shared by threads."""
-    with _libraries().limit(limits=1, user_api="blas"):
+    """No product inside is shared by threads, nor meanwhile any other of this process."""
+    _limit.enter()
+    try:
         yield
+    finally:
+        _limit.leave()
+
+
+class _Limit:
+    """The limit is the process's: the first to enter sets it, the last to leave takes it back.
+
+    If each took back what it had found, a thread that came while another was inside would leave the
+    limit behind for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._limiter = _libraries().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limiter.restore_original_limits()
+
+
+_limit = _Limit()
 
 
 @functools.cache
