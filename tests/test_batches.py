@@ -17,7 +17,9 @@ from antiphon.schema import FittedCategorical
 @pytest.fixture(scope="module")
 def batches(tmp_path_factory) -> Batches:
     prepared = planted.moods(tmp_path_factory.mktemp("log") / "prepared")
-    config = planted.config(model__context_dropout=0.0, model__user_dropout=0.0)
+    config = planted.config(
+        model__context_dropout=0.0, model__user_dropout=0.0, train__stranger_share=0.0
+    )
     return Batches(
         prepared.events,
         Catalogue.of(prepared, prepared.item_counts()),
@@ -151,6 +153,40 @@ def test_dropout_shows_the_unknown(tmp_path: Path) -> None:
     # 40 steps of 64 targets and 16 users: within four deviations of one half
     assert abs(np.mean(moods) - 0.5) < 4 * 0.5 / np.sqrt(40 * 64)
     assert abs(np.mean(users) - 0.5) < 4 * 0.5 / np.sqrt(40 * 16)
+
+
+def test_strangers_ask_as_if_nothing_were_known_of_them(tmp_path: Path) -> None:
+    prepared = planted.moods(tmp_path / "prepared")
+
+    def asked(share: float) -> Batches:
+        config = planted.config(train__stranger_share=share, model__user_dropout=0.0)
+        catalogue = Catalogue.of(prepared, prepared.item_counts())
+        events, schema = prepared.events, prepared.schema
+        return Batches(events, catalogue, schema, config.model, config.train)
+
+    some, none = asked(0.5), asked(0.0)
+    strangers = 0
+    for step in range(40):
+        batch, plain = some.batch(step), none.batch(step)
+        assert plain["is_known"].all()
+        known = batch["is_known"]
+        strangers += int((~known).sum())
+        users = batch["rows"]["user"][batch["user"]]
+        assert ((users == 0) == ~known).all()
+        assert (batch["history"]["age"][~known] == -1).all()
+        assert np.isposinf(batch["own"]["log_expected_count"][~known]).all()
+        assert not batch["own"]["plays"]["known"][~known].any()
+        assert not batch["left_out"][~known].any()
+        # what is asked of them is what would have been asked of whom they stand for
+        items, others = batch["rows"]["item"], plain["rows"]["item"]
+        assert (items[batch["positive"]] == others[plain["positive"]]).all()
+        # and the others are as they were
+        was = plain["rows"]["user"][plain["user"]]
+        assert (users[known] == was[known]).all()
+        assert (batch["history"]["age"][known] == plain["history"]["age"][known]).all()
+        assert (batch["left_out"][known] == plain["left_out"][known]).all()
+    # 40 steps of 16 queries: within four deviations of one half
+    assert abs(strangers / (40 * 16) - 0.5) < 4 * 0.5 / np.sqrt(40 * 16)
 
 
 def test_some_items_are_told_by_their_content_only(batches: Batches) -> None:

@@ -84,6 +84,24 @@ def test_two_moods_give_two_lists(recommender) -> None:
     assert np.mean(shared) < 5, shared
 
 
+def test_who_gives_no_past_either_gets_what_is_popular_under_the_context(recommender) -> None:
+    model = recommender.model
+    width = model.vectors.width
+    trends = model.candidates[1:, width:].astype(np.float64)
+    query = Queries(
+        user_number=np.zeros(1, np.int32),
+        user_key=np.zeros(1, np.int64),
+        time_s=np.array([recommender.schema.held_out_start_s], np.int64),
+        context={"mood": np.array([1], np.int32)},
+    )
+    popular = np.float32(trends @ model.embed(query)[0, width:])
+    expected = sorted(range(ITEMS), key=lambda item: (-popular[item], item))[:10]
+    answer = recommender.recommend(STRANGER, {"mood": "0"}, 10)
+    assert ids(answer) == [(item + 1) * 10 for item in expected]
+    told = recommender.recommend(STRANGER, {"mood": "0"}, 10, history=[300])
+    assert ids(told) != ids(answer)
+
+
 @pytest.mark.parametrize("k", [0, -1, 1_000_000, MAX_K + 1])
 def test_k_out_of_range_is_refused(recommender, k) -> None:
     with pytest.raises(RequestError) as caught:

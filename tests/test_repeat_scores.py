@@ -85,14 +85,16 @@ def test_queries_are_embedded_as_in_training(features, heads) -> None:
     user = rng.normal(size=(queries, width)).astype(np.float32)
     past = rng.normal(size=(queries, length, width)).astype(np.float32)
     age = rng.integers(-1, AGE_BUCKETS, (queries, length)).astype(np.int32)
-    age[0] = -1  # somebody without a past
+    age[:2] = -1  # without a past
+    is_known = np.arange(queries) % 2 > 0
     happened = {f.name: contexts(rng, queries, length)[f.name] for f in features}
     asked = {f.name: contexts(rng, queries)[f.name] for f in features}
     history = History(np.ones((queries, length), np.int32), age, happened)
     one_each = {name: values[:, None] for name, values in asked.items()}
-    expected = np.asarray(tower(user, past, age, happened, one_each, contexts=1))[:, 0]
+    expected = np.asarray(tower(user, is_known, past, age, happened, one_each, contexts=1))[:, 0]
+    assert [bool(row.any()) for row in expected[:2, :width]] == [False, True]
     np.testing.assert_allclose(
-        vectors.of(user, past, history, asked), expected, rtol=1e-5, atol=1e-5
+        vectors.of(user, is_known, past, history, asked), expected, rtol=1e-5, atol=1e-5
     )
     encoded = tower.context(one_each, shape=(queries, 1))
     inputs = jax.tree.map(jnp.asarray, (past, age, happened))

@@ -88,7 +88,13 @@ def tower(features=(MOOD,), seed: int = 0) -> QueryTower:
     return made
 
 
-def ask(made: QueryTower, length: int, moods: list[list[int]], age: np.ndarray | None = None):
+def ask(
+    made: QueryTower,
+    length: int,
+    moods: list[list[int]],
+    age: np.ndarray | None = None,
+    is_known: bool = True,
+):
     """Two users under `moods`; the past is the same in the first `length` places."""
     users = len(moods)
     past = random(2, users, 50, WIDTH)[:, :length]
@@ -98,6 +104,7 @@ def ask(made: QueryTower, length: int, moods: list[list[int]], age: np.ndarray |
     return embed(
         made,
         random(1, users, WIDTH),
+        np.full(users, is_known),
         unit(past),
         age,
         {"mood": past_mood},
@@ -116,6 +123,15 @@ def test_queries_are_unit_vectors_by_temperature_and_weights_of_trends() -> None
     assert found.shape == (2, 1, WIDTH + TRENDS)
     # exp(log 10) = 1 / 0.1
     np.testing.assert_allclose(np.linalg.norm(found[..., :WIDTH], axis=-1), 10, rtol=1e-5)
+
+
+def test_for_somebody_of_whom_nothing_is_known_trends_alone_count() -> None:
+    made, nothing = tower(), np.full((2, 5), -1, np.int32)
+    stranger = ask(made, 5, [[1], [2]], nothing, is_known=False)
+    assert not stranger[..., :WIDTH].any()
+    known = ask(made, 5, [[1], [2]], nothing)
+    np.testing.assert_allclose(np.linalg.norm(known[..., :WIDTH], axis=-1), 10, rtol=1e-5)
+    np.testing.assert_allclose(stranger[..., WIDTH:], known[..., WIDTH:], rtol=1e-6)
 
 
 def test_only_the_trends_of_the_value_asked_under_are_weighed() -> None:
@@ -157,7 +173,8 @@ def test_contexts_asked_together_are_answered_as_if_alone() -> None:
 def test_a_log_without_context_features() -> None:
     made = tower(features=())
     age = np.zeros((3, 2), np.int32)
-    found = embed(made, random(0, 3, WIDTH), unit(random(1, 3, 2, WIDTH)), age, {}, {}, contexts=1)
+    user, past = random(0, 3, WIDTH), unit(random(1, 3, 2, WIDTH))
+    found = embed(made, user, np.ones(3, bool), past, age, {}, {}, contexts=1)
     assert found.shape == (3, 1, WIDTH + TRENDS)
     assert np.isfinite(found).all()
 
@@ -167,7 +184,7 @@ def test_an_untrained_tower_looks_for_what_the_user_had() -> None:
     item = unit(random(5, 1, 1, WIDTH))
     mood = {"mood": np.ones((1, 1), np.int32)}
     age = np.zeros((1, 1), np.int32)
-    found = embed(made, np.zeros((1, WIDTH), np.float32), item, age, mood, mood)
+    found = embed(made, np.zeros((1, WIDTH), np.float32), np.ones(1, bool), item, age, mood, mood)
     assert unit(found[0, 0, :WIDTH]) @ item[0, 0] > 0.9
 
 

@@ -130,6 +130,7 @@ class Batches:
         return {
             "rows": {"user": user_rows, "item": drawn.rows, **drawn.value_rows},
             "user": user_at,
+            "is_known": drawn.users > 0,
             "items": items,
             "history": {
                 "item": np.maximum(drawn.history_at, 0),
@@ -189,7 +190,7 @@ class Batches:
         Most queries are asked at the moment, about any of the user's events in the window. The
         others are asked later, just before a run of successive events: there is more to learn
         from a history that what was played next belongs to. Either way all events of a user's
-        window are equally often targets.
+        window are equally often targets. A few are asked as if by user 0, of whom nothing is known.
         """
         rows = self._present.sample_window(now_s, self.queries, rng)
         users = np.searchsorted(self.events.starts, rows, side="right") - 1
@@ -208,7 +209,9 @@ class Batches:
         asked_s, end = np.full(len(users), now_s), first.copy()
         asked_s[later] = self.events.timestamp_s[targets[later, 0]]
         end[later] = self.events.first_at(users[later], asked_s[later])
-        return np.asarray(users), asked_s, end, targets
+        stranger = rng.random(len(users)) < self.train.stranger_share
+        end = np.where(stranger, self.events.starts[0], end)  # user 0 has no events
+        return np.where(stranger, 0, users), asked_s, end, targets
 
     def _has_id(
         self, items: Int32[np.ndarray, " distinct"], step: int

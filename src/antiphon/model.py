@@ -112,6 +112,7 @@ class TwoTower(keras.Model):
         candidate = jnp.concatenate([taken[heard.size :], _rows(trend, shared)], axis=1)
         query = self.query_tower(
             _rows(rows["user"], batch["user"]),
+            batch["is_known"],
             heard_vectors[:, : history["item"].shape[1]],
             history["age"],
             history["context"],

@@ -14,7 +14,7 @@ from antiphon.queries import Queries
 
 __all__ = ["OwnItems", "OwnScores", "own_items", "slices_of_events"]
 
-EVENTS_AT_ONCE = 1 << 17
+EVENTS_AT_ONCE = 1 << 19
 
 Lists = tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]
 

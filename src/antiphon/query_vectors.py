@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Bool, Float32, Shaped
 
 from antiphon.encoders import Encoders, Weights, unit
 from antiphon.history import AGE_BUCKETS, History
@@ -55,6 +55,7 @@ class QueryVectors:
     def of(
         self,
         user: Float32[np.ndarray, "queries width"],
+        is_known: Bool[np.ndarray, " queries"],
         past: Float32[np.ndarray, "queries length width"],
         history: History,
         context: Context,
@@ -63,6 +64,7 @@ class QueryVectors:
 
         Args:
             user: user embeddings.
+            is_known: whether anything is known of who asks; else trends alone count.
             past: vectors of the items of past events.
             history: the events.
             context: to ask under.
@@ -80,6 +82,7 @@ class QueryVectors:
         hidden = _gelu(self._by("hidden", np.concatenate([flat, asked], axis=1)))
         hidden *= 1 + self._by("modulate", asked)
         vector = unit(summed + self._by("output", hidden)) * self._scale
+        vector[~is_known] = 0
         trends = [self._by("trend", asked)]
         for name, codes in self._values.items():
             is_asked = context[name][:, None] == codes

@@ -122,7 +122,8 @@ class TrainedModel:
             some, had = queries.take(rows), history.take(rows)
             users = np.asarray(self.users[some.user_number])
             past = self._past(had, corpus or self.corpus)
-            parts.append(self.vectors.of(users, past, had, some.context))
+            is_known = (some.user_number > 0) | (had.age_bucket >= 0).any(axis=1)
+            parts.append(self.vectors.of(users, is_known, past, had, some.context))
         return np.concatenate(parts)
 
     def rank(
@@ -151,17 +152,19 @@ class TrainedModel:
         if mode == "all" and self.repeats is None:
             return self.search.top_k(embedded, k)
         events = self.prepared.events
-        found = empty_lists(len(queries), k)
-        if mode != "repeat":
-            found = self.search.top_k(embedded, k, exclude=Exclusions.heard(events, queries))
         if mode == "discover":
-            return found
+            return self.search.top_k(embedded, k, exclude=Exclusions.heard(events, queries))
+        numbers, scores = empty_lists(len(queries), k)
         for rows in slices_of_events(events, queries):
             some = queries.take(np.arange(rows.start, rows.stop))
-            own = self.own_scores(some, embedded[rows], own_items(events, some))
-            parts = [(found[0][rows], found[1][rows]), own.best(k)]
-            found[0][rows], found[1][rows] = merge_top_k(parts, k)
-        return found
+            had = own_items(events, some)
+            found = self.own_scores(some, embedded[rows], had).best(k)
+            if mode == "all":
+                left_out = Exclusions(had.offsets, had.item_number)
+                others = self.search.top_k(embedded[rows], k, exclude=left_out)
+                found = merge_top_k([others, found], k)
+            numbers[rows], scores[rows] = found
+        return numbers, scores
 
     def rank_among(
         self, queries: Queries, items: Int32[np.ndarray, " items"], k: int

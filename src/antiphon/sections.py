@@ -74,6 +74,12 @@ class TrainSection(Section):
         description="share of queries asked just before a run of successive events, and not at "
         "the batch's moment",
     )
+    stranger_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of queries asked as if nothing were known of their user",
+    )
     sampled_negatives: int = Field(1024, ge=0, description="negatives drawn a step, shared")
     library_negatives: int = Field(
         32, ge=0, le=4096, description="plays drawn from a user's library beyond the history"

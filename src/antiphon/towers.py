@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import keras
-from jaxtyping import Array, Float32, Int32, Shaped
+from jaxtyping import Array, Bool, Float32, Int32, Shaped
 
 from antiphon.encoders import KNOWN
 from antiphon.feature_layers import ContextEncoder, FeatureEncoder
@@ -144,6 +144,7 @@ class QueryTower(keras.layers.Layer):
     def call(
         self,
         user: Float32[Array, "q w"],
+        is_known: Bool[Array, " q"],
         history: Float32[Array, "q l w"],
         history_age: Int32[Array, "q l"],
         history_context: Mapping[str, Shaped[Array, "q l ..."]],
@@ -154,6 +155,7 @@ class QueryTower(keras.layers.Layer):
 
         Args:
             user: user embeddings.
+            is_known: whether anything is known of who asks; else trends alone count.
             history: unit vectors of the items of past events.
             history_age: age buckets; -1 where there is no event.
             history_context: the context of each past event.
@@ -174,8 +176,9 @@ class QueryTower(keras.layers.Layer):
         flat = parts.reshape(queries, contexts, (self.heads + 1) * width)
         hidden = jax.nn.gelu(self.hidden(jnp.concatenate([flat, asked], axis=-1)))
         hidden = hidden * (1.0 + self.modulate(asked))
-        vector = _unit(summed + self.output_layer(hidden))
-        embedded = [vector * jnp.exp(self.log_scale.value), self.trend(asked)]
+        vector = _unit(summed + self.output_layer(hidden)) * jnp.exp(self.log_scale.value)
+        vector = jnp.where(is_known[:, None, None], vector, 0.0)
+        embedded = [vector, self.trend(asked)]
         for (name, values), weight in zip(self.values.items(), self.value_trends, strict=True):
             # an unknown value, of code 0, is no column
             code = context[name].astype(jnp.int32) - 1

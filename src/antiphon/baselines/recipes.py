@@ -239,10 +239,10 @@ RECIPES: Mapping[str, Recipe] = {
         note=_ease_note,
     ),
     "seed": Recipe(
-        grid=lambda _: {"most_steps": (60,)},
+        grid=lambda _: {"most_steps": (20,)},
         fit=_fit_seed,
         slow=("most_steps",),
-        while_tuning={"most_steps": 6},
+        while_tuning={"most_steps": 2},
         scorer=_seed,
         load=_load_seed,
         note=_seed_note,

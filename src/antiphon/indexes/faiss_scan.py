@@ -13,7 +13,7 @@ from typing import Any
 
 import faiss
 import numpy as np
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Bool, Float32, Int32, Int64
 
 from antiphon.exclusions import Exclusions
 from antiphon.indexes.filters import Filter, left_out_of, rows_of
@@ -131,15 +131,21 @@ class FaissScan:
         """The list by one scan that brings so many of those there are; None: it takes more."""
         faiss.omp_set_num_threads(1)  # a team of threads costs more than one query
         rough, labels = self._storage.search(laid[None], brought, params=parameters)
-        every = (labels[0][labels[0] >= 0] + 1).astype(np.int32)
-        numbers = every if dropped is None else _without(every, dropped)
+        numbers = (labels[0][labels[0] >= 0] + 1).astype(np.int32)
+        whole, last = len(numbers) >= available, len(numbers) - 1
+        if dropped is not None:
+            kept = _others(numbers, dropped)
+            if len(kept) > 2 * k + SPARE:  # fewer were dropped than were brought for it
+                kept = kept[: 2 * k + SPARE]
+                whole, last = False, int(kept[-1])
+            numbers = numbers[kept]
         listed = best(numbers, score(self._candidates[numbers], query), k)
-        if len(every) >= available:
+        if whole:
             return listed
-        if len(every) == brought and len(listed[1]) == k:
+        if len(listed[1]) == k:
             kth = float(listed[1][-1])
             slack = abs(kth) * float(np.finfo(np.float32).eps)
-            if kth - slack > float(rough[0][-1]) + error:
+            if kth - slack > float(rough[0][last]) + error:
                 return listed
         return None
 
@@ -160,10 +166,10 @@ class FaissScan:
         return faiss.SearchParameters(sel=selector), int(np.count_nonzero(mask))
 
 
-def _without(
+def _others(
     numbers: Int32[np.ndarray, " some"], dropped: Int32[np.ndarray, " excluded"]
-) -> Int32[np.ndarray, " others"]:
-    """What is left; at least one is dropped. Of so few, `numpy.isin` takes longer."""
+) -> Int64[np.ndarray, " others"]:
+    """Where others stand than what is dropped, at least one; of so few faster than `numpy.isin`."""
     ascending = np.sort(dropped)
     place = np.searchsorted(ascending, numbers)
-    return numbers[ascending.take(place, mode="clip") != numbers]
+    return np.flatnonzero(ascending.take(place, mode="clip") != numbers)
