@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 from antiphon.baselines.tune import tune_baselines
 from antiphon.evaluate import evaluate_rankers
 from antiphon.prepared import rows_between
-from antiphon.queries import Targets
+from antiphon.queries import Queries, Ranker, Targets
 from antiphon.retrieval import TrainedModel
 from antiphon.windows import Window, held_out_window
 
@@ -51,6 +51,18 @@ def as_newcomers(model: TrainedModel, plays: int) -> TrainedModel:
     )
 
 
+@dataclass(frozen=True)
+class Strangers:
+    """Asks another ranker as somebody of whom nothing is known."""
+
+    ranker: Ranker
+
+    def rank(self, queries: Queries, k: int, *, exclude_heard: bool) -> Any:
+        """See `queries.Ranker`."""
+        nobody = replace(queries, user_number=np.zeros_like(queries.user_number))
+        return self.ranker.rank(nobody, k, exclude_heard=exclude_heard)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
@@ -68,7 +80,9 @@ def main() -> None:
     for plays in options.plays:
         print(f"  {plays} plays ...", file=sys.stderr, flush=True)
         window = who_played(whole, plays)
-        rankers = {"antiphon": as_newcomers(model, plays), BASELINE: popular}
+        rankers: dict[str, Ranker] = {"antiphon": as_newcomers(model, plays), BASELINE: popular}
+        if not plays:
+            rankers = {name: Strangers(ranker) for name, ranker in rankers.items()}
         evaluation = evaluate_rankers(prepared, rankers, section, window=window)
         found["plays"][plays] = {
             "queries": len(window.queries),
