@@ -291,7 +291,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert "License-Expression: Apache-2.0" in described
     assert "Requires-Python: >=3.11" in described
-    assert "antiphon = antiphon.cli:main" in entry_points
+    assert "antiphon = antiphon.start:main" in entry_points
 
 
 # --- what files look like
