@@ -41,7 +41,7 @@ def take(run: Path) -> None:
                 reduced_motion="reduce",
             )
             show(page, f"{address}#user={LISTENER}&mode=all&k=8")
-            why = page.locator("#voice-1 .shared").nth(1).get_by_role("button", name="Why")
+            why = page.locator("#voice-1 .shared").first.get_by_role("button", name="Why")
             why.click()
             expect(page.locator("#voice-1 .why table")).to_be_visible()
             page.screenshot(path=IMAGES / f"page-{scheme}.png", full_page=True)
