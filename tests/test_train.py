@@ -87,7 +87,7 @@ def test_the_true_context_beats_a_shuffled_one_by_more_than_its_interval(prepare
     ],
 )
 def test_it_learns_and_answers_with_parts_switched_off(prepared, tmp_path: Path, off) -> None:
-    config = planted.config(train__epochs=2.0, **off)
+    config = planted.config(train__epochs=3.0, **off)
     train(config, prepared, tmp_path / "model")
     trained = TrainedModel.load(tmp_path / "model", prepared, config)
     training = json.loads((tmp_path / "model/training.json").read_text(encoding="utf-8"))
