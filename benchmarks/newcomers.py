@@ -80,9 +80,10 @@ def main() -> None:
     for plays in options.plays:
         print(f"  {plays} plays ...", file=sys.stderr, flush=True)
         window = who_played(whole, plays)
-        rankers: dict[str, Ranker] = {"antiphon": as_newcomers(model, plays), BASELINE: popular}
-        if not plays:
-            rankers = {name: Strangers(ranker) for name, ranker in rankers.items()}
+        rankers = {
+            "antiphon": as_newcomers(model, plays),
+            BASELINE: popular if plays else Strangers(popular),
+        }
         evaluation = evaluate_rankers(prepared, rankers, section, window=window)
         found["plays"][plays] = {
             "queries": len(window.queries),

@@ -43,7 +43,7 @@ def test_a_log_smaller_than_a_batch_is_one_batch() -> None:
     tables = train_seed(log(100), most_steps=3)
     np.testing.assert_allclose(tables.loss, np.log(100), atol=5e-3)
     assert len(tables.loss) == 3
-    assert len(train_seed(log_of([], items=2, users=1)).loss) == 0
+    assert len(train_seed(log_of([], items=2, users=1), most_steps=3).loss) == 0
 
 
 def test_training_is_the_same_each_time() -> None:

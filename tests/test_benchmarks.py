@@ -277,7 +277,7 @@ def test_of_newcomers_nothing_is_known_but_their_last_plays(tmp_path_factory) ->
             for one, first in ((window.targets, query), (some.targets, at))
         )
         np.testing.assert_array_equal(theirs, mine)
-    strangers = newcomers.Strangers(newcomers.as_newcomers(model, 0))
+    strangers = newcomers.as_newcomers(model, 0)
     nobody = some.queries.take(np.arange(len(some.queries)))
     nobody.user_number[:] = 0
     np.testing.assert_array_equal(

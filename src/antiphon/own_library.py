@@ -15,6 +15,7 @@ from antiphon.queries import Queries
 __all__ = ["OwnItems", "OwnScores", "own_items", "slices_of_events"]
 
 EVENTS_AT_ONCE = 1 << 19
+"""Of queries answered together, some hundred megabytes; candidates are searched for all at once."""
 
 Lists = tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]
 

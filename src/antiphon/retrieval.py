@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, Shaped
+from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 
 from antiphon.artifacts import Stage, open_stage
 from antiphon.config import Config
@@ -122,7 +122,7 @@ class TrainedModel:
             some, had = queries.take(rows), history.take(rows)
             users = np.asarray(self.users[some.user_number])
             past = self._past(had, corpus or self.corpus)
-            is_known = (some.user_number > 0) | (had.age_bucket >= 0).any(axis=1)
+            is_known = (had.age_bucket >= 0).any(axis=1) | self._trained_on(some.user_number)
             parts.append(self.vectors.of(users, is_known, past, had, some.context))
         return np.concatenate(parts)
 
@@ -270,6 +270,13 @@ class TrainedModel:
     def corpus(self) -> Corpus:
         """The candidates, and nothing beside them."""
         return Corpus.of(self.candidates, self.search)
+
+    def _trained_on(
+        self, user_number: Int32[np.ndarray, " queries"]
+    ) -> Bool[np.ndarray, " queries"]:
+        """Whether a user has training events, and so an embedding that says something."""
+        events = self.prepared.events
+        return np.asarray(events.ends[user_number] > events.starts[user_number])
 
     def _past(
         self, history: History, corpus: Corpus

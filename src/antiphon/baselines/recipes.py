@@ -238,6 +238,7 @@ RECIPES: Mapping[str, Recipe] = {
         scorer=lambda log, popular, _, model: EaseScorer(log, popular, model),
         note=_ease_note,
     ),
+    # of more steps nothing would come: the example's own 725 took its loss from 9.0109 to 9.0107
     "seed": Recipe(
         grid=lambda _: {"most_steps": (20,)},
         fit=_fit_seed,
