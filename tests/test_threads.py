@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
+import pytest
 from threadpoolctl import threadpool_info
 
 from antiphon.own_library import own_items
 from antiphon.queries import Queries
 from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
-from antiphon.threads import single_threaded_blas
+from antiphon.threads import beside, single_threaded_blas
 from searched_run import trained_model
 
 
@@ -55,3 +58,26 @@ def test_embedding_and_scoring_a_library(tmp_path_factory, monkeypatch) -> None:
     embedded = model.embed(queries)
     assert len(model.own_scores(queries, embedded, own_items(model.prepared.events, queries)).score)
     assert seen == [{1}, {1}]
+
+
+def test_two_results_of_two_threads_at_once() -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def meet(name: str) -> tuple[str, int]:
+        both.wait()  # reached by neither if one were worked out after the other
+        return name, threading.get_ident()
+
+    (own, here), (other, there) = beside(lambda: meet("own"), lambda: meet("other"))
+    assert (own, other) == ("own", "other")
+    assert here == threading.get_ident() != there
+
+
+@pytest.mark.parametrize("fails", ["own", "other"])
+def test_what_either_thread_raises_is_raised_here(fails) -> None:
+    def work(name: str) -> str:
+        if name == fails:
+            raise KeyError(name)
+        return name
+
+    with pytest.raises(KeyError, match=fails):
+        beside(lambda: work("own"), lambda: work("other"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +31,13 @@ from antiphon.queries import Queries
 from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
 from antiphon.request import Mode
-from antiphon.threads import single_threaded_blas
+from antiphon.threads import beside, single_threaded_blas
 
 __all__ = ["TrainedModel"]
 
 CHUNK_QUERIES = 1024
+FEW_QUERIES = 32
+"""More are searched by all processors; so many leave one free for what their users have had."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +160,14 @@ class TrainedModel:
         for rows in slices_of_events(events, queries):
             some = queries.take(np.arange(rows.start, rows.stop))
             had = own_items(events, some)
-            found = self.own_scores(some, embedded[rows], had).best(k)
-            if mode == "all":
-                left_out = Exclusions(had.offsets, had.item_number)
-                others = self.search.top_k(embedded[rows], k, exclude=left_out)
-                found = merge_top_k([others, found], k)
-            numbers[rows], scores[rows] = found
+            own = partial(self._own_best, some, embedded[rows], had, k)
+            if mode == "repeat":
+                numbers[rows], scores[rows] = own()
+                continue
+            left_out = Exclusions(had.offsets, had.item_number)
+            others = partial(self.search.top_k, embedded[rows], k, exclude=left_out)
+            both = beside(others, own) if len(some) <= FEW_QUERIES else (others(), own())
+            numbers[rows], scores[rows] = merge_top_k(both, k)
         return numbers, scores
 
     def rank_among(
@@ -270,6 +274,15 @@ class TrainedModel:
     def corpus(self) -> Corpus:
         """The candidates, and nothing beside them."""
         return Corpus.of(self.candidates, self.search)
+
+    def _own_best(
+        self,
+        queries: Queries,
+        embedded: Float32[np.ndarray, "queries width_and_trend"],
+        own: OwnItems,
+        k: int,
+    ) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
+        return self.own_scores(queries, embedded, own).best(k)
 
     def _trained_on(
         self, user_number: Int32[np.ndarray, " queries"]

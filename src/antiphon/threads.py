@@ -12,11 +12,16 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["processors", "single_threaded_blas"]
+Own = TypeVar("Own")
+Other = TypeVar("Other")
+
+__all__ = ["beside", "processors", "single_threaded_blas"]
 
 
 def processors() -> int:
@@ -33,6 +38,15 @@ def single_threaded_blas() -> Iterator[None]:
         yield
     finally:
         _limit.leave()
+
+
+def beside(own: Callable[[], Own], other: Callable[[], Other]) -> tuple[Own, Other]:
+    """Both results; `other` is worked out in another thread, `own` in this one.
+
+    Worth it where `own` spends its time outside of the interpreter, as a search does.
+    """
+    coming = _helpers().submit(other)
+    return own(), coming.result()
 
 
 class _Limit:
@@ -66,3 +80,8 @@ _limit = _Limit()
 def _libraries() -> ThreadpoolController:
     # looks at all that this process has loaded, which takes milliseconds
     return ThreadpoolController()
+
+
+@functools.cache
+def _helpers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(processors(), "antiphon-beside")
