@@ -17,6 +17,9 @@ from antiphon.config import Config
 from antiphon.errors import ConfigError, EvaluationError, LogError
 from antiphon.recommend import Recommender
 
+STAGES = ("prepare", "train", "evaluate", "index")
+"""Of a run whose config doesn't ask for early stopping."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_baselines():
@@ -48,7 +51,7 @@ def test_the_summary_has_stages_loss_and_metrics(first) -> None:
     summary = _summary(first)
     assert summary == first.summary
     assert summary["name"] == "small"
-    assert list(summary["stages"]) == ["prepare", "train", "evaluate", "index"]
+    assert tuple(summary["stages"]) == STAGES
     for stage in summary["stages"].values():
         assert set(stage) == {"seconds", "peak_memory_bytes"}
         assert stage["seconds"] > 0
@@ -76,8 +79,8 @@ def test_it_learns_what_was_planted(first) -> None:
 
 
 def test_people_are_told_how_far_each_stage_is(first, told) -> None:
-    assert list(dict.fromkeys(stage for stage, *_ in told)) == list(pipeline.STAGES)
-    for name in pipeline.STAGES:
+    assert list(dict.fromkeys(stage for stage, *_ in told)) == list(STAGES)
+    for name in STAGES:
         _, done, total, words = [what for what in told if what[0] == name][-1]
         assert done == total
         assert words.startswith("done in ")
@@ -95,20 +98,20 @@ def test_the_run_folder_holds_the_resolved_config_and_complete_stages(first) -> 
 def test_a_second_run_skips_everything(first, config) -> None:
     before = {path: path.stat().st_mtime_ns for path in first.path.rglob("*.npy")}
     again = pipeline.run(Config.load(config), first.path.parent)
-    assert again.skipped == pipeline.STAGES
+    assert again.skipped == STAGES
     assert again.summary == first.summary
     assert before == {path: path.stat().st_mtime_ns for path in first.path.rglob("*.npy")}
 
 
 def test_memory_and_threads_change_nothing_that_is_done(first, config) -> None:
     other = Config.load(config, ["prepare.threads=1", "prepare.memory_limit=600MiB"])
-    assert pipeline.run(other, first.path.parent).skipped == pipeline.STAGES
+    assert pipeline.run(other, first.path.parent).skipped == STAGES
 
 
 def test_another_evaluation_redoes_that_only(first, config) -> None:
     again = pipeline.run(Config.load(config, ["evaluate.resamples=10"]), first.path.parent)
     assert again.skipped == ("prepare", "train", "index")
-    assert list(again.summary["stages"]) == list(pipeline.STAGES)
+    assert list(again.summary["stages"]) == list(STAGES)
     for name in again.skipped:
         assert again.summary["stages"][name] == first.summary["stages"][name]
 
@@ -124,7 +127,7 @@ def test_another_training_redoes_training_and_evaluation(first, config) -> None:
     assert list(_summary(trained)["stages"]) == ["prepare", "train"]
     again = pipeline.run(other, runs)
     assert again.skipped == ("prepare", "train")
-    assert list(again.summary["stages"]) == list(pipeline.STAGES)
+    assert list(again.summary["stages"]) == list(STAGES)
     assert again.summary["metrics"]["antiphon"] != first.summary["metrics"]["antiphon"]
     assert again.summary["metrics"]["most_popular"] == first.summary["metrics"]["most_popular"]
 

@@ -10,6 +10,7 @@ from antiphon.checkpoints import Checkpoints
 from antiphon.errors import StoppedError
 from antiphon.memory import give_back_freed_memory
 from antiphon.model import TwoTower
+from antiphon.validation_loss import ValidationLoss
 from antiphon.watch import Losses, Watch
 
 __all__ = ["AfterStep"]
@@ -29,6 +30,7 @@ class AfterStep(keras.callbacks.CallbackList):
         watch: reads the losses, a step late.
         checkpoints: where to write; without, a stop can't be met.
         stop: set when training should end.
+        validation: looked at now and then, from the first step on; training may end after a look.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class AfterStep(keras.callbacks.CallbackList):
         watch: Watch,
         checkpoints: Checkpoints | None,
         stop: threading.Event,
+        validation: ValidationLoss | None = None,
     ) -> None:
         super().__init__(model=model, add_history=True)
         self.watch = watch
         self.checkpoints = checkpoints
         self.stop = stop
+        self.validation = validation
         self._earlier: Losses = {}
 
     def wish(self) -> int:
@@ -50,7 +54,7 @@ class AfterStep(keras.callbacks.CallbackList):
             return STOP
         return WRITE * int(self.checkpoints is not None and self.checkpoints.due())
 
-    def on_train_batch_end(self, batch: int, logs: Losses) -> None:  # noqa: ARG002
+    def on_train_batch_end(self, batch: int, logs: Losses) -> None:
         """Raises what the watch raises, and StoppedError once the checkpoint asked for is whole."""
         self.watch.after_step(logs)
         if not self._earlier:
@@ -66,6 +70,11 @@ class AfterStep(keras.callbacks.CallbackList):
             if wish == STOP:
                 self.checkpoints.wait()
                 raise _stopped(self.watch)
+            self.watch.go_on()
+        if self.validation and self.validation.due(batch + 1):
+            self.watch.catch_up()
+            self.model.jax_state_sync()
+            self.model.stop_training = self.validation.look(self.model)
             self.watch.go_on()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from antiphon.artifacts import Stage, is_complete, write_json, write_text
 from antiphon.checkpoints import checkpoints_folder
 from antiphon.config import Config, expand
+from antiphon.early_stopping import choose_epochs, epochs_note, with_chosen_epochs
 from antiphon.errors import ArtifactError, ConfigError, EvaluationError
 from antiphon.evaluation import evaluate, evaluation_inputs
 from antiphon.index import build_index, index_inputs
@@ -28,12 +29,13 @@ __all__ = ["STAGES", "Run", "Tell", "index", "run"]
 # what a person is told: the stage, steps done, of how many (0 where unknown), a few words
 Tell = Callable[[str, int, int, str], None]
 
-STAGES = ("prepare", "train", "evaluate", "index")
+STAGES = ("prepare", "epochs", "train", "evaluate", "index")
 NEEDS = {
     "prepare": (),
-    "train": ("prepare",),
-    "evaluate": ("prepare", "train"),
-    "index": ("prepare", "train"),
+    "epochs": ("prepare",),
+    "train": ("prepare", "epochs"),
+    "evaluate": ("prepare", "epochs", "train"),
+    "index": ("prepare", "epochs", "train"),
 }
 SUMMARY_METRICS = ("recall_at_100", "ndcg_at_10")
 
@@ -80,6 +82,7 @@ def run(
         inputs = {"prepared": prepared.stage}
         folder = path / "model"
         steps = partial(chain.tell, "train")
+        config = _with_epochs(chain, config, prepared)
         chain.do(
             "train",
             folder,
@@ -140,6 +143,18 @@ def _parents(config: Config) -> dict[str, Stage]:
     except ArtifactError:
         return {}
     return {"parent": parent.model} if parent else {}
+
+
+def _with_epochs(chain: _Chain, config: Config, prepared: Prepared) -> Config:
+    """The config, to train as long as the validation window says, where that is asked for."""
+    if not config.train.early_stopping:
+        return config
+    folder = chain.path / "epochs"
+    steps = partial(chain.tell, "epochs")
+    inputs = {"prepared": prepared.stage} | _parents(config)
+    choose = partial(choose_epochs, config, prepared, folder, steps)
+    chain.do("epochs", folder, training_inputs(config), inputs, choose)
+    return with_chosen_epochs(config, folder)
 
 
 def index(path: Path, overrides: Sequence[str] = (), tell: Tell | None = None) -> Run:
@@ -247,7 +262,10 @@ def summarize(
         if training
         else None,
         "input_wait_share": training["input_seconds"] / training["seconds"] if training else None,
-        "notes": training.get("notes", []),
+        "notes": [
+            *([epochs_note(path / "epochs")] if "epochs" in done else []),
+            *training.get("notes", []),
+        ],
         "metrics": {
             model: {
                 part: {metric: cells[metric]["value"] for metric in SUMMARY_METRICS}

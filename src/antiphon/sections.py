@@ -63,6 +63,11 @@ class TrainSection(Section):
 
     seed: int = Field(0, ge=0, description="seed of everything random")
     epochs: float = Field(5.0, gt=0, description="passes over the positive events")
+    early_stopping: bool = Field(
+        False,
+        description="train twice: first on what precedes the validation window, to see after how "
+        "many of the epochs its loss is least; then on everything, as long as that",
+    )
     global_batch_size: int = Field(1024, ge=2, description="examples a step, over all devices")
     targets_per_query: int = Field(
         4, ge=1, le=64, description="positives drawn for one history of a user"

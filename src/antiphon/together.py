@@ -7,6 +7,7 @@ from pathlib import Path
 from antiphon import pipeline, processes
 from antiphon.artifacts import is_complete
 from antiphon.config import Config
+from antiphon.early_stopping import refuse_several_processes
 from antiphon.errors import ArtifactError
 from antiphon.prepared import Prepared
 from antiphon.train import parent_of, train, training_inputs
@@ -23,9 +24,11 @@ def train_together(
         The run, where this process leads.
 
     Raises:
+        ConfigError: `train.early_stopping`, which takes one process.
         ArtifactError: the log isn't prepared: others would have to wait for it, maybe for hours.
         AntiphonError: see `train`.
     """
+    refuse_several_processes(config)
     path = runs / config.name
     try:
         prepared = Prepared.open(path / "prepared")

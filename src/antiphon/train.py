@@ -41,12 +41,13 @@ from antiphon.sharding import Devices, memory_bytes, shares_rows
 from antiphon.share import Share
 from antiphon.tables import table_rows
 from antiphon.trend import Kinds, Trend
+from antiphon.validation_loss import ValidationLoss
 from antiphon.watch import Progress, Training, Watch
 
 __all__ = ["parent_of", "train", "train_model", "training_inputs"]
 
 # what doesn't determine the result, or does so by what is found there and not by its name
-_NO_INPUTS = {"checkpoint_seconds", "continue_from", "sharding"}
+_NO_INPUTS = {"checkpoint_seconds", "continue_from", "early_stopping", "sharding"}
 
 
 def training_inputs(config: Config) -> dict[str, Any]:
@@ -125,6 +126,7 @@ def train_model(
     devices: Sequence[jax.Device] | None = None,
     checkpoints: Checkpoints | None = None,
     parent: Parent | None = None,
+    validation: ValidationLoss | None = None,
 ) -> tuple[TwoTower, Catalogue, Training]:
     """Train on the events in sight.
 
@@ -138,6 +140,7 @@ def train_model(
         checkpoints: where to go on from, and where to keep how far it came; SIGTERM is then met
             by a last one.
         parent: the run whose model training goes on from, where no checkpoint has come further.
+        validation: looked at now and then, which may end training early.
     """
     devices = devices or jax.devices()
     _check_divisible(config, len(devices))
@@ -171,7 +174,7 @@ def train_model(
         require_same("the checkpoint they go on from", str(training.done))
         if training.done < training.steps:
             watch = Watch(training, config.train.chance_steps, progress)
-            after = AfterStep(model, watch, checkpoints, stop)
+            after = AfterStep(model, watch, checkpoints, stop, validation)
             ahead = prefetch(batches.batch, training.done, training.steps)
             told = _with_wishes(ahead, after, own_devices) if share.count > 1 else ahead
             with contextlib.closing(ahead):
