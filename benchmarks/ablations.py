@@ -84,7 +84,8 @@ def trained(
     """A variant's ranker, and what its training took."""
     config = Config.load(config_path, [*VARIANTS[name], *settings])
     if name == NO_CONTENT:
-        prepared = replace(prepared, schema=replace(prepared.schema, item=()))
+        schema = prepared.schema.model_copy(update={"item": ()})
+        prepared = replace(prepared, schema=schema)
     model, catalogue, training = train_model(config, prepared, window.known, window.item_counts)
     ranker = own_ranker(model, catalogue, window, config, prepared)
     return ranker, {

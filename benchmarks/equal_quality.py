@@ -171,7 +171,7 @@ def train_antiphon(
     schema = prepared.schema
     batches = Batches(window.known, catalogue, schema, config.model, config.train)
     model = TwoTower(schema, config.model, config.train)
-    most = min(OUR_STEPS[-1], round(config.train.epochs * batches.steps_per_epoch))
+    most = min(OUR_STEPS[-1], config.train.steps(batches.events.count))
     points: list[Point] = []
     seconds = judge_seconds = 0.0
     started = time.perf_counter()

@@ -25,6 +25,7 @@ with pytest.MonkeyPatch.context() as patch:
     patch.setattr(sys, "path", [str(ROOT / "benchmarks"), str(ROOT / "scripts"), *sys.path])
     _made_up_log = import_module("_made_up_log")
     _stopwatch = import_module("_stopwatch")
+    ablations = import_module("ablations")
     bench = import_module("bench")
     catalogue = import_module("catalogue")
     day = import_module("day")
@@ -32,6 +33,7 @@ with pytest.MonkeyPatch.context() as patch:
     limits = import_module("limits")
     newcomers = import_module("newcomers")
     performance_page = import_module("performance_page")
+    shapes = import_module("shapes")
     training = import_module("training")
 
 
@@ -290,3 +292,34 @@ def test_of_newcomers_nothing_is_known_but_their_last_plays(tmp_path_factory) ->
         last = events.item_number[events.ends[user] - 3 : events.ends[user]]
         had = own.item_number[own.offsets[query] : own.offsets[query + 1]]
         assert sorted(set(last.tolist())) == had.tolist()
+
+
+def test_every_ablation_that_a_log_can_be_asked_about_trains(tmp_path_factory) -> None:
+    model = trained_model(tmp_path_factory)
+    settings = ["train.epochs=0.1", "evaluate.resamples=20"]
+    path = model.stage.path.parent / "config.toml"
+    found = ablations.ablate(path, model.prepared, settings, (), 1)
+    assert list(found["variants"]) == list(ablations.VARIANTS)
+    without = found["variants"][ablations.NO_CONTENT]
+    assert without["loss"] != found["variants"][ablations.WHOLE]["loss"]
+    whole = found["variants"][ablations.WHOLE]["over_whole"]["all"]["ndcg_at_10"]
+    assert whole["difference"] == 0
+
+
+@pytest.mark.parametrize("name", sorted(shapes.LOGS))
+def test_logs_of_other_shapes_are_what_they_are_said_to_be(name) -> None:
+    make, context, feature, _ = shapes.LOGS[name]
+    log, items = make(np.random.default_rng(1), 60)
+    assert {len(column) for column in log.values()} == {len(log["user"])}
+    assert set(log) == {"user", "item", "time_s", context}
+    assert set(np.unique(log["user"])) <= set(range(60))
+    assert set(np.unique(log["item"])) <= set(items["item"])
+    assert len(items[feature]) == len(items["item"])
+    again, _ = make(np.random.default_rng(1), 60)
+    assert all((again[column] == log[column]).all() for column in log)
+    # the context says something: its values have items of their own that are played most
+    most = [
+        set(np.argsort(-np.bincount(log["item"][log[context] == value]))[:10].tolist())
+        for value in np.unique(log[context])
+    ]
+    assert len(set.intersection(*most)) < 8

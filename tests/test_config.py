@@ -8,6 +8,7 @@ import pytest
 
 from antiphon.config import Config, expand
 from antiphon.errors import ConfigError
+from antiphon.sections import TrainSection
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MINIMAL = """
@@ -174,3 +175,13 @@ def test_paths_are_filled_in_from_the_environment(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigError, match="environment variable NONE_SUCH") as caught:
         expand("${NONE_SUCH}/d")
     assert "export NONE_SUCH" in str(caught.value.hint)
+
+
+def test_training_lasts_five_epochs_or_400_steps_unless_told() -> None:
+    default = TrainSection()
+    assert default.steps_per_epoch(1_000_000) == 977  # of 1,024 examples
+    assert default.steps(1_000_000) == 5 * 977
+    assert default.steps(20_000) == 400  # five epochs would be 100
+    told = TrainSection(epochs=2.5)
+    assert told.steps(20_000) == round(2.5 * 20)
+    assert told.steps(1) == 2  # an epoch has a step at least

@@ -119,7 +119,7 @@ class Batches:
     @property
     def steps_per_epoch(self) -> int:
         """Steps in which as many positives are seen as there are."""
-        return max(1, round(self.events.count / self.train.global_batch_size))
+        return self.train.steps_per_epoch(self.events.count)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step; see `towers.py` for how each part is read."""

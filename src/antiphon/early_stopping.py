@@ -42,8 +42,8 @@ def choose_epochs(
     parent = parent_of(config)
     inputs = {"prepared": prepared.stage, **({"parent": parent.model} if parent else {})}
     with write_stage(out, made_from=training_inputs(config), inputs=inputs) as folder:
-        per_epoch = max(1, round(window.known.count / config.train.global_batch_size))
-        steps = max(1, round(config.train.epochs * per_epoch))
+        per_epoch = config.train.steps_per_epoch(window.known.count)
+        steps = config.train.steps(window.known.count)
         validation = ValidationLoss(
             validation_batches(config, prepared, window), max(1, steps // LOOKS), PATIENCE
         )
@@ -56,10 +56,9 @@ def choose_epochs(
             parent=parent,
             validation=validation,
         )
-        epochs = min(config.train.epochs, validation.best * validation.every / per_epoch)
         found: dict[str, Any] = {
-            "epochs": epochs,
-            "epochs_at_most": config.train.epochs,
+            "epochs": min(steps, validation.best * validation.every) / per_epoch,
+            "epochs_at_most": steps / per_epoch,
             "epochs_between_looks": validation.every / per_epoch,
             "validation_loss": validation.seen,
         }

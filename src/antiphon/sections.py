@@ -15,6 +15,10 @@ __all__ = [
     "TrainSection",
 ]
 
+EPOCHS = 5
+LEAST_STEPS = 400
+"""Fewer don't take the dense weights to where they should be, however small a log is."""
+
 
 class Section(BaseModel):
     """A frozen section of the config that refuses keys it doesn't know."""
@@ -62,7 +66,12 @@ class TrainSection(Section):
     """Training."""
 
     seed: int = Field(0, ge=0, description="seed of everything random")
-    epochs: float = Field(5.0, gt=0, description="passes over the positive events")
+    epochs: float | None = Field(
+        None,
+        gt=0,
+        description="passes over the positive events; by default five, or as many as make 400 "
+        "steps",
+    )
     early_stopping: bool = Field(
         False,
         description="train twice: first on what precedes the validation window, to see after how "
@@ -116,6 +125,17 @@ class TrainSection(Section):
         description="folder of another run, whose model training goes on from; what it knows of "
         "users, items and values is carried over by their ids. `antiphon train --from` sets it",
     )
+
+    def steps_per_epoch(self, events: int) -> int:
+        """Steps in which as many positives are seen as there are events."""
+        return max(1, round(events / self.global_batch_size))
+
+    def steps(self, events: int) -> int:
+        """Of the whole training on so many events."""
+        per_epoch = self.steps_per_epoch(events)
+        if self.epochs is None:
+            return max(EPOCHS * per_epoch, LEAST_STEPS)
+        return max(1, round(self.epochs * per_epoch))
 
 
 class EvaluateSection(Section):

@@ -156,7 +156,7 @@ def train_model(
         devices=own_devices,
         share=share,
     )
-    training = Training(steps=max(1, round(config.train.epochs * batches.steps_per_epoch)))
+    training = Training(steps=config.train.steps(events.count))
     by_rows = shares_rows(
         config.train.sharding,
         len(devices),
