@@ -1,6 +1,7 @@
 """Write docs/results.md from the evaluations of the runs that are there.
 
-python scripts/results_page.py runs/demo runs/synthetic-10k runs/kuairand runs/movielens
+python scripts/results_page.py runs/demo runs/demo-unplayed runs/synthetic-10k runs/kuairand \
+    runs/movielens
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 METRICS = ("ndcg_at_10", "recall_at_100", "mrr_at_10", "coverage_at_100")
 COMMANDS = {
     "demo": "antiphon demo",
+    "demo-unplayed": "antiphon run configs/demo.toml --set log.catalogue=true "
+    "--set name=demo-unplayed",
     "synthetic-10k": "antiphon synth --users 10000 --events 8_000_000 --out data/synthetic-10k && "
     "antiphon run configs/synthetic-10k.toml",
 }
@@ -23,6 +26,7 @@ REMARKS = {
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "results.md"
 ABLATIONS = ROOT / "benchmarks" / "results" / "ablations"
+SHAPES = ROOT / "benchmarks" / "results" / "shapes.json"
 NEWCOMERS = ROOT / "benchmarks" / "results" / "newcomers"
 
 HEAD = """# Results
@@ -43,7 +47,8 @@ wins there shows that it finds what was planted, and is no evidence about real m
 def main() -> None:
     """Write the page."""
     runs = [Path(path) for path in sys.argv[1:]]
-    OUT.write_text(HEAD + "".join(section(run) for run in runs), encoding="utf-8")
+    parts = [HEAD, *(section(run) for run in runs), shapes()]
+    OUT.write_text("".join(parts), encoding="utf-8")
     sys.stdout.write(f"wrote {OUT.name}\n")
 
 
@@ -63,6 +68,7 @@ def section(run: Path) -> str:
         *models(evaluation),
         *slices(evaluation),
         *contexts(evaluation),
+        *cold(evaluation),
         *stages(summary),
         *([f"\n{REMARKS[run.name]}"] if run.name in REMARKS else []),
         *newcomers(run.name),
@@ -116,6 +122,53 @@ def contexts(evaluation: dict[str, Any]) -> list[str]:
             cells.append(f"{one['difference']:+.4f} ({one['low']:+.4f} to {one['high']:+.4f})")
         rows.append(cells)
     return ["", *markdown(["lift of the context", "ndcg@10", "recall@100"], rows)]
+
+
+def cold(evaluation: dict[str, Any]) -> list[str]:
+    """What nobody had played before, ordered among itself."""
+    found = evaluation.get("cold")
+    if not found:
+        return []
+    rows = []
+    for name, metrics in found["models"].items():
+        against = found["comparisons"].get(name)
+        row = [name.replace("_", " "), *(figure(metrics[metric]) for metric in METRICS[:2])]
+        for metric in METRICS[:2]:
+            one = against and against[metric]
+            row.append(f"{one['low']:+.4f} to {one['high']:+.4f}" if one else "")
+        rows.append(row)
+    head = ["ordered by", "ndcg@10", "recall@100", "antiphon's lead: ndcg@10", "recall@100"]
+    return [
+        f"\nOnly what nobody had played before: {found['items']:,} candidates, "
+        f"{found['queries']:,} queries that then played one of them.\n",
+        *markdown(head, rows),
+    ]
+
+
+def shapes() -> str:
+    """Logs that nothing was ever tuned on, where `benchmarks/shapes.py` has tried them."""
+    if not SHAPES.exists():
+        return ""
+    logs = json.loads(SHAPES.read_text(encoding="utf-8"))["logs"]
+    rows = []
+    for name, found in logs.items():
+        row = [name, *(f"{found[size]:,}" for size in ("events", "users", "items"))]
+        for metric in METRICS[:2]:
+            one = found[metric]
+            row.append(
+                f"{one['antiphon']:.4f}; {one['best_baseline'].replace('_', ' ')} "
+                f"{one['of_it']:.4f} ({one['low']:+.4f} to {one['high']:+.4f})"
+            )
+        rows.append(row)
+    lines = [
+        "\n## Logs of other shapes\n",
+        "    python benchmarks/shapes.py\n",
+        "Made up by processes of their own, which that file describes, and taken through the chain "
+        "with the defaults: Antiphon, the best of all tuned baselines, and the difference's "
+        "interval.\n",
+        *markdown(["log", "events", "users", "items", "ndcg@10", "recall@100"], rows),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def stages(summary: dict[str, Any]) -> list[str]:
