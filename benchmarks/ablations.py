@@ -25,9 +25,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from _own_ranker import own_ranker
 from antiphon.config import Config
 from antiphon.evaluate import compare, evaluate_rankers
+from antiphon.in_memory import in_memory
 from antiphon.prepared import Prepared
 from antiphon.schema import Schema
 from antiphon.train import train_model
@@ -87,7 +87,7 @@ def trained(
         schema = prepared.schema.model_copy(update={"item": ()})
         prepared = replace(prepared, schema=schema)
     model, catalogue, training = train_model(config, prepared, window.known, window.item_counts)
-    ranker = own_ranker(model, catalogue, window, config, prepared)
+    ranker = in_memory(model, catalogue, window, config, prepared)
     return ranker, {
         "settings": VARIANTS[name],
         "steps": training.steps,

@@ -30,7 +30,6 @@ import jax
 import numpy as np
 
 from _contestants import OURS
-from _own_ranker import own_ranker
 from _own_step import OwnStep
 from antiphon.baselines.fitted import FittedBaseline
 from antiphon.baselines.history import TrainingLog
@@ -45,6 +44,7 @@ from antiphon.baselines.seed_recipe import (
 from antiphon.batches import Batches
 from antiphon.catalogue import Catalogue
 from antiphon.config import Config
+from antiphon.in_memory import in_memory
 from antiphon.judge import Judge
 from antiphon.memory import freed_memory_kept
 from antiphon.model import TwoTower
@@ -185,7 +185,7 @@ def train_antiphon(
         if number in OUR_STEPS or number == most:
             before = time.perf_counter()
             step.sync()
-            value = recall(judge, own_ranker(model, catalogue, window, config, prepared))
+            value = recall(judge, in_memory(model, catalogue, window, config, prepared))
             judge_seconds += time.perf_counter() - before
             points.append({"steps": number, "seconds": seconds, METRIC: value})
             print(f"  {case}: {seconds:.1f} s, {value:.4f}", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from antiphon.checkpoints import Checkpoints
 from antiphon.errors import StoppedError
 from antiphon.memory import give_back_freed_memory
 from antiphon.model import TwoTower
-from antiphon.validation_loss import ValidationLoss
+from antiphon.validation import Validation
 from antiphon.watch import Losses, Watch
 
 __all__ = ["AfterStep"]
@@ -30,7 +30,7 @@ class AfterStep(keras.callbacks.CallbackList):
         watch: reads the losses, a step late.
         checkpoints: where to write; without, a stop can't be met.
         stop: set when training should end.
-        validation: looked at now and then, from the first step on; training may end after a look.
+        validation: looks at the model now and then, and may end training; of one that begins anew.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class AfterStep(keras.callbacks.CallbackList):
         watch: Watch,
         checkpoints: Checkpoints | None,
         stop: threading.Event,
-        validation: ValidationLoss | None = None,
+        validation: Validation | None = None,
     ) -> None:
         super().__init__(model=model, add_history=True)
         self.watch = watch

@@ -72,7 +72,6 @@ class Batches:
         share: the queries to make batches of. All that is drawn is drawn for all of them, and
             targets are looked up for all, since they are everybody's candidates; histories,
             libraries, contexts, features and rows only for these.
-        moment_s: when all batches ask; by default moments move through the log.
     """
 
     events: Events
@@ -82,7 +81,6 @@ class Batches:
     train: TrainSection
     devices: int = 1
     share: Share = WHOLE
-    moment_s: int | None = None
 
     def __post_init__(self) -> None:
         targets = self.train.targets_per_query
@@ -93,7 +91,6 @@ class Batches:
             self.schema.horizon_s,
             self.steps_per_epoch,
             Kinds.of(self.schema, self.model),
-            self.moment_s,
         )
         self._library = Library.of(self.events) if self.model.repeats else None
         self._negatives = Negatives(self.catalogue.counts, self.train.negative_power)

@@ -1,9 +1,9 @@
 """STAGE, where `train.early_stopping` says so  prepared log -> after how many epochs to stop.
 
 epochs/
-  epochs.json   the loss on the validation window after each tenth of training; the epochs chosen
+  epochs.json   ndcg@10 on the validation window after each tenth of training; the epochs chosen
 
-What a model has learned by heart shows in the loss of a window that it has not seen. But what
+What a model has learned by heart shows in its lists for a window that it has not seen. But what
 happened last matters most, so the model that is kept is trained on that window, too: a first one
 tells how long.
 """
@@ -15,38 +15,63 @@ from pathlib import Path
 from typing import Any
 
 from antiphon.artifacts import write_json, write_stage
+from antiphon.catalogue import Catalogue
 from antiphon.config import Config
 from antiphon.errors import ConfigError
+from antiphon.evaluate import evaluate_rankers
+from antiphon.in_memory import in_memory
+from antiphon.model import TwoTower
 from antiphon.prepared import Prepared
 from antiphon.train import parent_of, train_model, training_inputs
-from antiphon.validation_loss import ValidationLoss, validation_batches
+from antiphon.validation import Validation
 from antiphon.watch import Progress
-from antiphon.windows import validation_window
+from antiphon.windows import Window, validation_window
 
-__all__ = ["choose_epochs", "epochs_note", "refuse_several_processes", "with_chosen_epochs"]
+__all__ = [
+    "choose_epochs",
+    "epochs_inputs",
+    "epochs_note",
+    "refuse_several_processes",
+    "with_chosen_epochs",
+]
 
 LOOKS = 10
 PATIENCE = 3
+JUDGED_BY = {"protocol", "exclude_heard", "query_by", "max_users"}
+USERS = 2000
+"""So many tell well enough; all of a large log would take longer than the training."""
+
+
+def epochs_inputs(config: Config) -> dict[str, Any]:
+    """What determines the choice, besides the prepared log."""
+    judged = config.evaluate.model_dump(mode="json", include=JUDGED_BY)
+    return {"train": training_inputs(config), "evaluate": judged}
 
 
 def choose_epochs(
     config: Config, prepared: Prepared, out: Path, progress: Progress | None = None
 ) -> None:
-    """Train on what precedes the validation window, as long as that lowers its loss.
+    """Train on what precedes the validation window, as long as its lists get better.
 
     Raises:
         EvaluationError: the validation window has no targets.
         NotLearningError, NonFiniteError: as `train`.
     """
-    window = validation_window(prepared, config.evaluate)
+    most = min(config.evaluate.max_users or USERS, USERS)
+    section = config.evaluate.model_copy(update={"max_users": most, "resamples": 0})
+    window = validation_window(prepared, section)
+    catalogue = Catalogue.of(prepared, window.item_counts)
+
+    def ndcg(model: TwoTower) -> float:
+        ranker = in_memory(model, catalogue, window, config, prepared)
+        judged = evaluate_rankers(prepared, {"antiphon": ranker}, section, window=window)
+        return float(judged.models["antiphon"]["all"]["ndcg_at_10"]["value"])
+
+    per_epoch, steps = _lengths(config, window)
+    validation = Validation(ndcg, max(1, steps // LOOKS), PATIENCE)
     parent = parent_of(config)
     inputs = {"prepared": prepared.stage, **({"parent": parent.model} if parent else {})}
-    with write_stage(out, made_from=training_inputs(config), inputs=inputs) as folder:
-        per_epoch = config.train.steps_per_epoch(window.known.count)
-        steps = config.train.steps(window.known.count)
-        validation = ValidationLoss(
-            validation_batches(config, prepared, window), max(1, steps // LOOKS), PATIENCE
-        )
+    with write_stage(out, made_from=epochs_inputs(config), inputs=inputs) as folder:
         train_model(
             config,
             prepared,
@@ -60,9 +85,15 @@ def choose_epochs(
             "epochs": min(steps, validation.best * validation.every) / per_epoch,
             "epochs_at_most": steps / per_epoch,
             "epochs_between_looks": validation.every / per_epoch,
-            "validation_loss": validation.seen,
+            "ndcg_at_10": validation.seen,
         }
         write_json(folder / "epochs.json", found)
+
+
+def _lengths(config: Config, window: Window) -> tuple[int, int]:
+    """Steps in an epoch of what precedes the window, and in all."""
+    events = window.known.count
+    return config.train.steps_per_epoch(events), config.train.steps(events)
 
 
 def with_chosen_epochs(config: Config, folder: Path) -> Config:
@@ -76,7 +107,7 @@ def epochs_note(folder: Path) -> str:
     found = _found(folder)
     return (
         f"trained for {found['epochs']:.3g} of {found['epochs_at_most']:.3g} epochs, after which "
-        "the loss on the validation window was least"
+        "lists for the validation window were best"
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -181,8 +180,15 @@ class TwoTower(keras.Model):
         if self.shares > 1:
             table_rows = {name: layer.rows for name, layer in self.tables.items()}
             wish, batch = jnp.max(batch["wish"]), as_one(batch, self.shares, table_rows)
-        at = self._places()
-        rows = self._read(non_trainable, batch)
+        place = {v.path: i for i, v in enumerate(self.non_trainable_variables)}
+        at = {
+            name: (place[layer.table.path], place[layer.accumulator.path])
+            for name, layer in self.tables.items()
+        }
+        rows = {
+            name: self.tables[name].read(non_trainable[table], batch["rows"][name])
+            for name, (table, _) in at.items()
+        }
 
         def summed_loss(
             trainable: list[Array], rows: dict[str, Array]
@@ -211,38 +217,6 @@ class TwoTower(keras.Model):
         if self.shares > 1:
             logs["wish"] = wish
         return logs, (trainable, non_trainable, optimizer_variables, metrics_variables)
-
-    def mean_loss(self, batch: Batch) -> float:
-        """The loss of an example of a batch, in nats, under the weights that variables hold."""
-        trainable, tables = self.trainable_variables, self.non_trainable_variables
-        return float(
-            self._mean_loss([v.value for v in trainable], [v.value for v in tables], batch)
-        )
-
-    @partial(jax.jit, static_argnums=0)
-    def _mean_loss(
-        self, trainable: list[Array], non_trainable: list[Array], batch: Batch
-    ) -> Float32[Array, ""]:
-        rows = self._read(non_trainable, batch)
-        (loss, _), _ = self.stateless_call(trainable, non_trainable, rows, batch)
-        return jnp.asarray(loss / batch["positive"].size)
-
-    def _places(self) -> dict[str, tuple[int, int]]:
-        """Where each table and its accumulators are among the weights that no gradient trains."""
-        place = {v.path: i for i, v in enumerate(self.non_trainable_variables)}
-        return {
-            name: (place[layer.table.path], place[layer.accumulator.path])
-            for name, layer in self.tables.items()
-        }
-
-    def _read(
-        self, non_trainable: Sequence[Array], batch: Batch
-    ) -> dict[str, Float32[Array, "rows width"]]:
-        """The table rows that a batch touches."""
-        return {
-            name: self.tables[name].read(non_trainable[table], batch["rows"][name])
-            for name, (table, _) in self._places().items()
-        }
 
 
 def _rows(

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from antiphon import early_stopping
 from antiphon.artifacts import Stage, is_complete, write_json, write_text
 from antiphon.checkpoints import checkpoints_folder
 from antiphon.config import Config, expand
-from antiphon.early_stopping import choose_epochs, epochs_note, with_chosen_epochs
 from antiphon.errors import ArtifactError, ConfigError, EvaluationError
 from antiphon.evaluation import evaluate, evaluation_inputs
 from antiphon.index import build_index, index_inputs
@@ -152,9 +152,9 @@ def _with_epochs(chain: _Chain, config: Config, prepared: Prepared) -> Config:
     folder = chain.path / "epochs"
     steps = partial(chain.tell, "epochs")
     inputs = {"prepared": prepared.stage} | _parents(config)
-    choose = partial(choose_epochs, config, prepared, folder, steps)
-    chain.do("epochs", folder, training_inputs(config), inputs, choose)
-    return with_chosen_epochs(config, folder)
+    choose = partial(early_stopping.choose_epochs, config, prepared, folder, steps)
+    chain.do("epochs", folder, early_stopping.epochs_inputs(config), inputs, choose)
+    return early_stopping.with_chosen_epochs(config, folder)
 
 
 def index(path: Path, overrides: Sequence[str] = (), tell: Tell | None = None) -> Run:
@@ -263,7 +263,7 @@ def summarize(
         else None,
         "input_wait_share": training["input_seconds"] / training["seconds"] if training else None,
         "notes": [
-            *([epochs_note(path / "epochs")] if "epochs" in done else []),
+            *([early_stopping.epochs_note(path / "epochs")] if "epochs" in done else []),
             *training.get("notes", []),
         ],
         "metrics": {

@@ -32,7 +32,6 @@ class Present:
         horizon_s: length of the window.
         steps: in an epoch, whose windows cover the log evenly.
         kinds: of trends.
-        moment_s: when every step asks; by default each has a moment of its own.
     """
 
     def __init__(
@@ -42,9 +41,7 @@ class Present:
         horizon_s: int,
         steps: int,
         kinds: Kinds,
-        moment_s: int | None = None,
     ) -> None:
-        self._moment_s = moment_s
         self.events, self.items, self.kinds = events, items, kinds
         self.horizon_s = max(horizon_s, 1)
         self.steps = steps
@@ -58,8 +55,6 @@ class Present:
 
     def moment_s(self, step: int) -> int:
         """When a step asks: so that windows cover the log evenly, the last one ends with it."""
-        if self._moment_s is not None:
-            return self._moment_s
         sweep, begin = self._sweep(step)
         reached = (step - begin) * self._sweeps / self.steps + (sweep + 0.5) / self.steps
         place = min(int(reached * len(self.timeline.rows)), len(self.timeline.rows) - 1)

@@ -75,7 +75,7 @@ class TrainSection(Section):
     early_stopping: bool = Field(
         False,
         description="train twice: first on what precedes the validation window, to see after how "
-        "many of the epochs its loss is least; then on everything, as long as that",
+        "many of the epochs lists for it are best; then on everything, as long as that",
     )
     global_batch_size: int = Field(1024, ge=2, description="examples a step, over all devices")
     targets_per_query: int = Field(

@@ -41,7 +41,7 @@ from antiphon.sharding import Devices, memory_bytes, shares_rows
 from antiphon.share import Share
 from antiphon.tables import table_rows
 from antiphon.trend import Kinds, Trend
-from antiphon.validation_loss import ValidationLoss
+from antiphon.validation import Validation
 from antiphon.watch import Progress, Training, Watch
 
 __all__ = ["parent_of", "train", "train_model", "training_inputs"]
@@ -126,7 +126,7 @@ def train_model(
     devices: Sequence[jax.Device] | None = None,
     checkpoints: Checkpoints | None = None,
     parent: Parent | None = None,
-    validation: ValidationLoss | None = None,
+    validation: Validation | None = None,
 ) -> tuple[TwoTower, Catalogue, Training]:
     """Train on the events in sight.
 
@@ -140,7 +140,7 @@ def train_model(
         checkpoints: where to go on from, and where to keep how far it came; SIGTERM is then met
             by a last one.
         parent: the run whose model training goes on from, where no checkpoint has come further.
-        validation: looked at now and then, which may end training early.
+        validation: looks now and then, and may end training early.
     """
     devices = devices or jax.devices()
     _check_divisible(config, len(devices))

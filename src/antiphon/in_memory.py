@@ -19,13 +19,21 @@ from antiphon.retrieval import TrainedModel
 from antiphon.trend import Kinds, Trend
 from antiphon.windows import Window
 
-__all__ = ["own_ranker"]
+__all__ = ["in_memory"]
 
 
-def own_ranker(
+def in_memory(
     model: TwoTower, catalogue: Catalogue, window: Window, config: Config, prepared: Prepared
 ) -> TrainedModel:
-    """What a model answers in a window, knowing what lies before."""
+    """What a model answers in a window, knowing what lies before.
+
+    Args:
+        model: its state in its variables.
+        catalogue: the corpus it was trained on.
+        window: whose queries it will be asked.
+        config: of its training.
+        prepared: the log.
+    """
     now_s = int(window.queries.time_s[0])
     trend = Trend.as_of(
         window.known, catalogue.rows, Kinds.of(prepared.schema, config.model), now_s
