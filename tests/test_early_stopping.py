@@ -115,7 +115,10 @@ def test_a_run_trains_as_long_as_was_chosen_and_does_nothing_twice(tmp_path: Pat
     )
     # the same number of epochs, stated: the model is the one that there is
     stated = Config.load(path, [f"train.epochs={found['epochs']}", "split.validation_days=1"])
-    assert "train" in pipeline.run(stated, tmp_path / "runs", until="train").skipped
+    again = pipeline.run(stated, tmp_path / "runs", until="train")
+    assert again.skipped == ("prepare", "train")
+    assert list(again.summary["stages"]) == ["prepare", "train"]
+    assert not again.summary["notes"]
 
 
 def test_several_processes_are_told_to_choose_beforehand() -> None:

@@ -148,6 +148,7 @@ def _parents(config: Config) -> dict[str, Stage]:
 def _with_epochs(chain: _Chain, config: Config, prepared: Prepared) -> Config:
     """The config, to train as long as the validation window says, where that is asked for."""
     if not config.train.early_stopping:
+        chain.measured.pop("epochs", None)  # of a run before, which this one doesn't follow
         return config
     folder = chain.path / "epochs"
     steps = partial(chain.tell, "epochs")
