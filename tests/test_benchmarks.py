@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from antiphon.config import Config
 from antiphon.own_library import own_items
 from antiphon.windows import held_out_window
 from searched_run import trained_model
@@ -294,12 +295,14 @@ def test_of_newcomers_nothing_is_known_but_their_last_plays(tmp_path_factory) ->
         assert sorted(set(last.tolist())) == had.tolist()
 
 
-def test_every_ablation_that_a_log_can_be_asked_about_trains(tmp_path_factory) -> None:
+def test_an_ablation_without_content_is_another_model(tmp_path_factory) -> None:
     model = trained_model(tmp_path_factory)
     settings = ["train.epochs=0.1", "evaluate.resamples=20"]
     path = model.stage.path.parent / "config.toml"
-    found = ablations.ablate(path, model.prepared, settings, (), 1)
-    assert list(found["variants"]) == list(ablations.VARIANTS)
+    config = Config.load(path, settings)
+    assert set(ablations.applicable(config, model.prepared.schema)) == set(ablations.VARIANTS)
+    found = ablations.ablate(path, model.prepared, settings, (ablations.NO_CONTENT,), 1)
+    assert list(found["variants"]) == [ablations.WHOLE, ablations.NO_CONTENT]
     without = found["variants"][ablations.NO_CONTENT]
     assert without["loss"] != found["variants"][ablations.WHOLE]["loss"]
     whole = found["variants"][ablations.WHOLE]["over_whole"]["all"]["ndcg_at_10"]
