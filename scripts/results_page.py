@@ -26,7 +26,7 @@ REMARKS = {
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "results.md"
 ABLATIONS = ROOT / "benchmarks" / "results" / "ablations"
-SHAPES = ROOT / "benchmarks" / "results" / "shapes.json"
+SHAPES = ROOT / "benchmarks" / "results" / "shapes" / "made_up.json"
 NEWCOMERS = ROOT / "benchmarks" / "results" / "newcomers"
 
 HEAD = """# Results

@@ -326,3 +326,12 @@ def test_logs_of_other_shapes_are_what_they_are_said_to_be(name) -> None:
         for value in np.unique(log[context])
     ]
     assert len(set.intersection(*most)) < 8
+
+
+def test_kept_figures_are_those_that_the_page_can_read() -> None:
+    kept = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    assert len(kept) > 10
+    for path in kept:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        assert found["benchmark"] == path.stem
+        assert {"seconds", "commit", "machine"} <= set(found["measured_on"])

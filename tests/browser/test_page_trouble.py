@@ -172,10 +172,11 @@ def test_an_evaluation_behind_a_key_is_fetched_with_it(browser: Browser, served:
     }
     with opened(browser, served, key=None, wait=False) as seen:
         page = seen.page
-        page.get_by_label("Key", exact=True).fill(READER)
+        field = page.get_by_label("Key", exact=True)
+        field.fill(READER)
         for path, handler in routes.items():
             page.route(f"**/{path}", handler)
-        page.keyboard.press("Enter")
+        field.press("Enter")  # wherever the focus went meanwhile
         with page.expect_download() as download:
             page.get_by_role("link", name="How good this run is").click()
         assert download.value.suggested_filename == "small-report.html"
