@@ -3,7 +3,8 @@
     python benchmarks/shapes.py [--logs news apps radio] [--runs FOLDER] [--quick]
 
 Prints JSON. Three logs are made up, each by a process of its own, and taken through the chain with
-the defaults as they are: nothing was ever tuned on them.
+the defaults as they are. Those were chosen on other logs, but for one: that small logs are trained
+for 400 steps was seen on these with 150 users. With 2,000, as here, they take more anyway.
 
     news    what is new is read for a day; topics, devices; hardly anything lasts
     apps    few items, launched again and again; the place decides, and what was launched before
@@ -70,7 +71,7 @@ def apps(rng: np.random.Generator, users: int) -> tuple[Table, Table]:
     items, each, days = 300, 30, 20
     kind = rng.integers(0, 12, items)
     known = 1 / np.arange(1, items + 1) ** 0.7
-    has = np.argsort(-np.log(known) + rng.gumbel(size=(users, items)) * -1, axis=1)[:, :each]
+    has = np.argsort(-(np.log(known) + rng.gumbel(size=(users, items))), axis=1)[:, :each]
     place_kind = rng.lognormal(0, 1.2, (2, 12))
     often = rng.lognormal(0, 1, (users, each))
     partner = rng.integers(0, each, (users, each))
@@ -79,8 +80,7 @@ def apps(rng: np.random.Generator, users: int) -> tuple[Table, Table]:
     parts = []
     for launch in range(7 * days):
         time_s = np.int64(launch * DAY_S // 7) + rng.integers(0, DAY_S // 8, users)
-        place = ((time_s // 3600) % 24 > 12).astype(np.int64) ^ (rng.random(users) < 0.2)
-        place = place.astype(np.int64)
+        place = (((time_s // 3600) % 24 > 12) ^ (rng.random(users) < 0.2)).astype(np.int64)
         slot = _draw(rng, often * place_kind[place[:, None], kind[has]])
         follows = rng.random(users) < 0.3
         slot = np.where(follows, partner[everybody, last], slot)
@@ -167,22 +167,18 @@ def measure(name: str, users: int, folder: Path, runs: Path) -> dict[str, Any]:
     done = run(Config.load(path), runs, until="evaluate")
     report = done.path / "evaluation" / "evaluation.json"
     evaluation = json.loads(report.read_text(encoding="utf-8"))
-    models = evaluation["models"]
     found: dict[str, Any] = {
         "events": len(log["user"]),
         "users": users,
         "items": len(items["item"]),
     }
     for metric in METRICS:
-        values = {model: parts["all"][metric]["value"] for model, parts in models.items()}
-        ours = values.pop("antiphon")
-        best = max(values, key=lambda model: values[model] or 0.0)
-        found[metric] = {
-            "antiphon": ours,
-            "best_baseline": best,
-            "of_it": values[best],
-            **evaluation["comparisons"][best]["all"][metric],
-        }
+        against = evaluation["comparisons"]["best_baseline"]["all"][metric]
+        ours, theirs = (
+            evaluation["models"][name]["all"][metric]["value"]
+            for name in ("antiphon", against["baseline"])
+        )
+        found[metric] = {"antiphon": ours, "of_baseline": theirs, **against}
     found["seconds"] = {stage: one["seconds"] for stage, one in done.summary["stages"].items()}
     return found
 

@@ -156,8 +156,8 @@ def shapes() -> str:
         for metric in METRICS[:2]:
             one = found[metric]
             row.append(
-                f"{one['antiphon']:.4f}; {one['best_baseline'].replace('_', ' ')} "
-                f"{one['of_it']:.4f} ({one['low']:+.4f} to {one['high']:+.4f})"
+                f"{one['antiphon']:.4f}; {one['baseline'].replace('_', ' ')} "
+                f"{one['of_baseline']:.4f} ({one['low']:+.4f} to {one['high']:+.4f})"
             )
         rows.append(row)
     lines = [
