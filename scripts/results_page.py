@@ -146,7 +146,7 @@ def cold(evaluation: dict[str, Any]) -> list[str]:
 
 
 def shapes() -> str:
-    """Logs that nothing was ever tuned on, where `benchmarks/shapes.py` has tried them."""
+    """Logs of other shapes, where `benchmarks/shapes.py` has tried them."""
     if not SHAPES.exists():
         return ""
     logs = json.loads(SHAPES.read_text(encoding="utf-8"))["logs"]

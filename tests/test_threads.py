@@ -12,7 +12,8 @@ from antiphon.own_library import own_items
 from antiphon.queries import Queries
 from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
-from antiphon.threads import beside, single_threaded_blas
+from antiphon.retrieval import FEW_QUERIES
+from antiphon.threads import aside, single_threaded_blas
 from searched_run import trained_model
 
 
@@ -60,24 +61,35 @@ def test_embedding_and_scoring_a_library(tmp_path_factory, monkeypatch) -> None:
     assert seen == [{1}, {1}]
 
 
-def test_two_results_of_two_threads_at_once() -> None:
+def test_work_done_aside_is_done_while_this_thread_goes_on() -> None:
     both = threading.Barrier(2, timeout=30)
 
-    def meet(name: str) -> tuple[str, int]:
-        both.wait()  # reached by neither if one were worked out after the other
-        return name, threading.get_ident()
+    def meet() -> int:
+        both.wait()  # reached by neither if one were done after the other
+        return threading.get_ident()
 
-    (own, here), (other, there) = beside(lambda: meet("own"), lambda: meet("other"))
-    assert (own, other) == ("own", "other")
-    assert here == threading.get_ident() != there
+    coming = aside(meet)
+    assert meet() == threading.get_ident() != coming.result()
 
 
-@pytest.mark.parametrize("fails", ["own", "other"])
-def test_what_either_thread_raises_is_raised_here(fails) -> None:
-    def work(name: str) -> str:
-        if name == fails:
-            raise KeyError(name)
-        return name
+def test_what_is_raised_aside_is_raised_where_the_result_is_asked_for() -> None:
+    def fail() -> None:
+        raise KeyError("there")
 
-    with pytest.raises(KeyError, match=fails):
-        beside(lambda: work("own"), lambda: work("other"))
+    coming = aside(fail)
+    with pytest.raises(KeyError, match="there"):
+        coming.result()
+
+
+@pytest.mark.parametrize("queries", [1, FEW_QUERIES, FEW_QUERIES + 1])
+def test_scores_are_the_same_whichever_thread_makes_them(tmp_path_factory, queries) -> None:
+    model = trained_model(tmp_path_factory)
+    users = (np.arange(queries) % model.prepared.schema.user_count + 1).astype(np.int32)
+    now_s = np.full(queries, model.prepared.schema.held_out_start_s)
+    context = {name: values[:queries] for name, values in model.prepared.events.context.items()}
+    asked = Queries(users, users.astype(np.int64), now_s, context)
+    embedded, own = model.embed(asked), own_items(model.prepared.events, asked)
+    scoring = model.scoring(asked, embedded, own)
+    here = model.own_scores(asked, embedded, own)
+    np.testing.assert_array_equal(scoring().score, here.score)
+    assert scoring() is scoring(), "scored once"

@@ -35,7 +35,7 @@ REGISTER = 16
 """Numbers in the widest vector register that there is."""
 UNROLLED = 2
 """Up to so many tiles do without a loop, whose copies would cost a tenth of the time."""
-SOME = 8
+EVERY = 8
 """Chance hardly differs from query to query: every eighth of a tile tells it, for a twentieth of
 the time less."""
 
@@ -139,8 +139,8 @@ def _forward(
         d_transposed = d_transposed + q_by_width @ weight
         d_transposed_rest = d_transposed_rest + q_rest_by_width @ weight
         loss = loss + jnp.sum(top + jnp.log(total) - score)
-        even = jnp.sum(jnp.where(out[::SOME], 0.0, evenly), axis=1)
-        even = jnp.log1p(even + jnp.sum(jnp.exp(-own_log_count[::SOME]), axis=1))
+        even = jnp.sum(jnp.where(out[::EVERY], 0.0, evenly), axis=1)
+        even = jnp.log1p(even + jnp.sum(jnp.exp(-own_log_count[::EVERY]), axis=1))
         chance = chance + jnp.sum(even) * (len(out) / len(even))
         d_target, d_target_rest = surprised * q, surprised * q_rest
         gradients = d_query, d_rest, d_target, d_target_rest, surprise, own_weight * share

@@ -7,13 +7,13 @@ ended and are memory-mapped; a past event is looked up among them, exactly as tr
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64, Shaped
+from jaxtyping import Float32, Int32, Int64, Shaped
 
 from antiphon.artifacts import Stage, open_stage
 from antiphon.config import Config
@@ -31,13 +31,13 @@ from antiphon.queries import Queries
 from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
 from antiphon.request import Mode
-from antiphon.threads import beside, single_threaded_blas
+from antiphon.threads import aside, single_threaded_blas
 
 __all__ = ["TrainedModel"]
 
 CHUNK_QUERIES = 1024
 FEW_QUERIES = 32
-"""More are searched by all processors; so many leave one free for what their users have had."""
+"""So many leave a processor free for what their users have had, while they are searched for."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,10 @@ class TrainedModel:
             history: what they had; by default what the training log knows of them.
             corpus: what the history's items are in; by default the candidates of training.
         """
+        events = self.prepared.events
         if history is None:
             history = gather_history(
-                self.prepared.events,
+                events,
                 queries.user_number.astype(np.int64),
                 queries.time_s,
                 queries.time_s,
@@ -124,7 +125,9 @@ class TrainedModel:
             some, had = queries.take(rows), history.take(rows)
             users = np.asarray(self.users[some.user_number])
             past = self._past(had, corpus or self.corpus)
-            is_known = (had.age_bucket >= 0).any(axis=1) | self._trained_on(some.user_number)
+            # without training events, what a user's row says was never learned
+            is_trained = events.ends[some.user_number] > events.starts[some.user_number]
+            is_known = (had.age_bucket >= 0).any(axis=1) | is_trained
             parts.append(self.vectors.of(users, is_known, past, had, some.context))
         return np.concatenate(parts)
 
@@ -160,14 +163,13 @@ class TrainedModel:
         for rows in slices_of_events(events, queries):
             some = queries.take(np.arange(rows.start, rows.stop))
             had = own_items(events, some)
-            own = partial(self._own_best, some, embedded[rows], had, k)
-            if mode == "repeat":
-                numbers[rows], scores[rows] = own()
-                continue
-            left_out = Exclusions(had.offsets, had.item_number)
-            others = partial(self.search.top_k, embedded[rows], k, exclude=left_out)
-            both = beside(others, own) if len(some) <= FEW_QUERIES else (others(), own())
-            numbers[rows], scores[rows] = merge_top_k(both, k)
+            scoring = self.scoring(some, embedded[rows], had)
+            if mode == "all":
+                left_out = Exclusions(had.offsets, had.item_number)
+                others = self.search.top_k(embedded[rows], k, exclude=left_out)
+                numbers[rows], scores[rows] = merge_top_k([others, scoring().best(k)], k)
+            else:
+                numbers[rows], scores[rows] = scoring().best(k)
         return numbers, scores
 
     def rank_among(
@@ -219,6 +221,23 @@ class TrainedModel:
             np.dot(vectors[start:end].astype(np.float64), counted[row], out=score[start:end])
         score += self.repeat_of(asked, own.query(), own.plays)
         return OwnScores(own.offsets, own.item_number, score.astype(np.float32))
+
+    def scoring(
+        self,
+        queries: Queries,
+        embedded: Float32[np.ndarray, "queries width_and_trend"],
+        own: OwnItems,
+        corpus: Corpus | None = None,
+    ) -> Callable[[], OwnScores]:
+        """`own_scores`, to be called when they are needed; of few queries begun in another thread.
+
+        Many are searched for by all processors, which have no time for it meanwhile.
+        """
+        work = partial(self.own_scores, queries, embedded, own, corpus)
+        if len(queries) <= FEW_QUERIES:
+            return aside(work).result
+        scored = work()
+        return lambda: scored
 
     def asked(
         self, context: Mapping[str, Shaped[np.ndarray, "queries ..."]], queries: int
@@ -274,22 +293,6 @@ class TrainedModel:
     def corpus(self) -> Corpus:
         """The candidates, and nothing beside them."""
         return Corpus.of(self.candidates, self.search)
-
-    def _own_best(
-        self,
-        queries: Queries,
-        embedded: Float32[np.ndarray, "queries width_and_trend"],
-        own: OwnItems,
-        k: int,
-    ) -> tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]:
-        return self.own_scores(queries, embedded, own).best(k)
-
-    def _trained_on(
-        self, user_number: Int32[np.ndarray, " queries"]
-    ) -> Bool[np.ndarray, " queries"]:
-        """Whether a user has training events, and so an embedding that says something."""
-        events = self.prepared.events
-        return np.asarray(events.ends[user_number] > events.starts[user_number])
 
     def _past(
         self, history: History, corpus: Corpus

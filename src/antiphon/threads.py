@@ -13,15 +13,14 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-Own = TypeVar("Own")
-Other = TypeVar("Other")
+Result = TypeVar("Result")
 
-__all__ = ["beside", "processors", "single_threaded_blas"]
+__all__ = ["aside", "processors", "single_threaded_blas"]
 
 
 def processors() -> int:
@@ -40,13 +39,12 @@ def single_threaded_blas() -> Iterator[None]:
         _limit.leave()
 
 
-def beside(own: Callable[[], Own], other: Callable[[], Other]) -> tuple[Own, Other]:
-    """Both results; `other` is worked out in another thread, `own` in this one.
+def aside(work: Callable[[], Result]) -> Future[Result]:
+    """Begin some work in another thread.
 
-    Worth it where `own` spends its time outside of the interpreter, as a search does.
+    Worth it where this one then spends its time outside of the interpreter, as a search does.
     """
-    coming = _helpers().submit(other)
-    return own(), coming.result()
+    return _helpers().submit(work)
 
 
 class _Limit:
@@ -84,4 +82,4 @@ def _libraries() -> ThreadpoolController:
 
 @functools.cache
 def _helpers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(processors(), "antiphon-beside")
+    return ThreadPoolExecutor(processors(), "antiphon-aside")
