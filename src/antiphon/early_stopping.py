@@ -22,10 +22,10 @@ from antiphon.evaluate import evaluate_rankers
 from antiphon.in_memory import in_memory
 from antiphon.model import TwoTower
 from antiphon.prepared import Prepared
-from antiphon.train import parent_of, train_model, training_inputs
+from antiphon.train import parent_of, train_model, training_inputs, training_stages
 from antiphon.validation import Validation
 from antiphon.watch import Progress
-from antiphon.windows import Window, validation_window
+from antiphon.windows import validation_window
 
 __all__ = [
     "choose_epochs",
@@ -67,10 +67,11 @@ def choose_epochs(
         judged = evaluate_rankers(prepared, {"antiphon": ranker}, section, window=window)
         return float(judged.models["antiphon"]["all"]["ndcg_at_10"]["value"])
 
-    per_epoch, steps = _lengths(config, window)
+    events = window.known.count
+    per_epoch, steps = config.train.steps_per_epoch(events), config.train.steps(events)
     validation = Validation(ndcg, max(1, steps // LOOKS), PATIENCE)
     parent = parent_of(config)
-    inputs = {"prepared": prepared.stage, **({"parent": parent.model} if parent else {})}
+    inputs = training_stages(prepared, parent)
     with write_stage(out, made_from=epochs_inputs(config), inputs=inputs) as folder:
         train_model(
             config,
@@ -88,12 +89,6 @@ def choose_epochs(
             "ndcg_at_10": validation.seen,
         }
         write_json(folder / "epochs.json", found)
-
-
-def _lengths(config: Config, window: Window) -> tuple[int, int]:
-    """Steps in an epoch of what precedes the window, and in all."""
-    events = window.known.count
-    return config.train.steps_per_epoch(events), config.train.steps(events)
 
 
 def with_chosen_epochs(config: Config, folder: Path) -> Config:

@@ -10,7 +10,7 @@ from antiphon.config import Config
 from antiphon.early_stopping import refuse_several_processes
 from antiphon.errors import ArtifactError
 from antiphon.prepared import Prepared
-from antiphon.train import parent_of, train, training_inputs
+from antiphon.train import parent_of, train, training_inputs, training_stages
 
 __all__ = ["train_together"]
 
@@ -42,7 +42,7 @@ def train_together(
     if processes.leads():
         return pipeline.run(config, runs, tell, until="train")
     parent = parent_of(config)
-    inputs = {"prepared": prepared.stage, **({"parent": parent.model} if parent else {})}
+    inputs = training_stages(prepared, parent)
     folder = path / "model"
     if not is_complete(folder, made_from=training_inputs(config), inputs=inputs):
         train(config, prepared, folder)

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Int
 
 from antiphon.after_step import AfterStep
-from antiphon.artifacts import write_json, write_stage
+from antiphon.artifacts import Stage, write_json, write_stage
 from antiphon.batches import Batch, Batches
 from antiphon.catalogue import Catalogue
 from antiphon.checkpoints import Checkpoints, checkpoints_folder
@@ -44,7 +44,7 @@ from antiphon.trend import Kinds, Trend
 from antiphon.validation import Validation
 from antiphon.watch import Progress, Training, Watch
 
-__all__ = ["parent_of", "train", "train_model", "training_inputs"]
+__all__ = ["parent_of", "train", "train_model", "training_inputs", "training_stages"]
 
 # what doesn't determine the result, or does so by what is found there and not by its name
 _NO_INPUTS = {"checkpoint_seconds", "continue_from", "early_stopping", "sharding"}
@@ -72,6 +72,11 @@ def parent_of(config: Config) -> Parent | None:
     return Parent.open(Path(expand(folder))) if folder else None
 
 
+def training_stages(prepared: Prepared, parent: Parent | None) -> dict[str, Stage]:
+    """What a model is computed from, by name."""
+    return {"prepared": prepared.stage, **({"parent": parent.model} if parent else {})}
+
+
 def train(config: Config, prepared: Prepared, out: Path, progress: Progress | None = None) -> None:
     """Train on all events of the prepared log and write the model's folder.
 
@@ -87,9 +92,7 @@ def train(config: Config, prepared: Prepared, out: Path, progress: Progress | No
         ConfigError: the model to go on from differs in what can't be carried over.
     """
     parent = parent_of(config)
-    made_from, inputs = training_inputs(config), {"prepared": prepared.stage}
-    if parent:
-        inputs["parent"] = parent.model
+    made_from, inputs = training_inputs(config), training_stages(prepared, parent)
     every_s = config.train.checkpoint_seconds
     checkpoints = Checkpoints(checkpoints_folder(out), made_from, inputs, every_s, leads())
     with contextlib.ExitStack() as stack:
