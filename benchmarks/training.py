@@ -1,6 +1,6 @@
 """How many examples a second does training take, in how much memory? Beside the seed's recipe.
 
-    python benchmarks/training.py [--quick] [--sizes 138k 9m] [--rounds 1]
+    python benchmarks/training.py [--quick] [--sizes 138k 9m] [--cases plain seed ...] [--rounds 1]
 
 Prints JSON. Width 64, each case in a process of its own (see `_contestants.py`):
 
@@ -14,7 +14,7 @@ Prints JSON. Width 64, each case in a process of its own (see `_contestants.py`)
 `ratios` has examples a second of Antiphon over the other's: of `plain` over the seed and over
 PyTorch, of `same_loss` over the seed. `ratios_all_on` has those of `antiphon`, which does more for
 each example than what it is compared with: over `attention`, what trends and repeats cost. Where
-PyTorch isn't installed its ratios are null.
+PyTorch isn't installed, or a case is left out, its ratios are null.
 
 A step time is the median over spans of its case's run; with several rounds the cases take turns,
 and the least of each one's rounds counts: what else a machine does only ever adds to it.
@@ -84,7 +84,7 @@ def ratios(
         for size in sizes:
             speeds = [
                 one["batch_size"] / one["step_seconds"] if "step_seconds" in one else None
-                for one in (cases[f"{ours}_{size}"], cases[f"{theirs}_{size}"])
+                for one in (cases.get(f"{case}_{size}", {}) for case in (ours, theirs))
             ]
             above, below = speeds
             found[f"{name}_{size}"] = round(above / below, 2) if above and below else None
@@ -104,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small tables; figures mean little")
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     sizes = QUICK if options.quick else SIZES
@@ -113,7 +114,7 @@ def main() -> None:
             write_log(sizes[size], Path(folder) / size)
         for _ in range(options.rounds):
             for size in options.sizes:
-                for case in CASES:
+                for case in options.cases:
                     result = measure(case, Path(folder) / size, 0.1 if options.quick else 1)
                     rounds.setdefault(f"{case}_{size}", []).append(result)
     cases = {name: together(results) for name, results in rounds.items()}
@@ -124,7 +125,7 @@ def main() -> None:
         "ratios_all_on": ratios(cases, options.sizes, ALL_ON),
         "step_time_9m_over_138k": step_times_9m_over_138k(cases),
         "sizes": {name: vars(sizes[name]) for name in options.sizes},
-        "described": {case: DESCRIPTIONS[case] for case in CASES},
+        "described": {case: DESCRIPTIONS[case] for case in options.cases},
         "cases": cases,
     }
     print(json.dumps(result, indent=2))
