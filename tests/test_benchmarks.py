@@ -70,6 +70,8 @@ def test_ratios_are_of_examples_a_second() -> None:
     }
     found = training.ratios({**cases, "attention_9m": cases["plain_9m"]}, ["9m"], training.ALL_ON)
     assert found == {"seed_9m": 10.0, "torch_sparse_9m": None, "attention_9m": 0.5}
+    del cases["seed_9m"]  # left out
+    assert training.ratios(cases, ["9m"])["seed_9m"] is None
     assert set(training.WANTED) == {f"{n}_{s}" for n in training.RATIOS for s in training.SIZES}
 
 
