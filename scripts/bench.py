@@ -38,7 +38,7 @@ LEAST = {
     "synth": ["--users", "2000", "--events", "10000000"],
 }
 """Arguments of those that would take minutes, where all are run: all within 15 minutes."""
-APART = ("ablations", "newcomers")
+APART = ("ablations", "newcomers", "shapes")
 """About models and not about speed; run by hand, see docs/results.md."""
 MOST_SECONDS = 420
 """Of one benchmark, where all are run, after which it is ended and counts as failed."""

@@ -337,3 +337,9 @@ def test_kept_figures_are_those_that_the_page_can_read() -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
         assert found["benchmark"] == path.stem
         assert {"seconds", "commit", "machine"} <= set(found["measured_on"])
+
+
+def test_what_is_about_models_is_run_by_hand() -> None:
+    """It takes longer than `make bench` gives anybody, and keeps a file a log in its own folder."""
+    folders = {path.name for path in bench.RESULTS.iterdir() if path.is_dir()}
+    assert folders - {"quick"} == set(bench.APART)
