@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antiphon import exact_search, scan
 from antiphon.errors import EvaluationError
 from antiphon.exact_search import ExactSearch, top_k_inner_product
 from antiphon.exclusions import Exclusions
@@ -61,6 +62,23 @@ def test_however_many_ask_together(rows: int) -> None:
     out = [[n + 1, TILE, TILE + 1, 2 * TILE + 76] for n in range(rows)]
     found = ExactSearch(candidates).top_k(queries, 10, exclude=exclusions(out), threads=1)
     same(found, naive(queries, candidates, 10, out))
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("rows", [1, 13])
+def test_a_lone_block_is_shared_by_parts_of_the_corpus(rows, threads, monkeypatch) -> None:
+    monkeypatch.setattr(exact_search, "SHARED", 100)
+    parts = []
+    run = scan._Part.run
+    monkeypatch.setattr(
+        scan._Part, "run", lambda self, *ends: (parts.append(ends), run(self, *ends))
+    )
+    queries, candidates = embeddings(0, rows, 8), embeddings(1, 2 * TILE + 77, 8)
+    candidates[1::3] = candidates[1]  # equals, on both sides of each bound
+    out = [[n + 1, TILE, TILE + 1, 2 * TILE + 76] for n in range(rows)]
+    found = ExactSearch(candidates).top_k(queries, 10, exclude=exclusions(out), threads=threads)
+    same(found, naive(queries, candidates, 10, out))
+    assert len(parts) == threads
 
 
 def test_a_search_serves_lists_of_other_lengths() -> None:

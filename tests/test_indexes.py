@@ -11,7 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antiphon.errors import ArtifactError, EvaluationError
-from antiphon.indexes import Filter, Index, NumpyScan, faiss_scan, merge_top_k, top_k_spread
+from antiphon.indexes import (
+    Filter,
+    Index,
+    NumpyScan,
+    faiss_scan,
+    graph,
+    merge_top_k,
+    top_k_spread,
+)
 from antiphon.indexes.faiss_files import open_graph, open_scan, write_graph, write_scan
 from antiphon.indexes.filters import numbers_of, with_denied
 from antiphon.indexes.folder import open_engine
@@ -128,7 +136,13 @@ class TestFaissScan(OnDisk):
         monkeypatch.setattr(faiss_scan, "FEW_ALLOWED", 50)
         return lambda candidates: _scan(candidates, tmp_path)
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+    @settings(  # fixtures only build; and a subclass runs it too, whose examples hold for both
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+        ],
+        max_examples=60,
+    )
     @given(
         seed=st.integers(0, 10_000),
         items=st.integers(1, 300),
@@ -210,6 +224,25 @@ class TestFaissScan(OnDisk):
         assert (off >= layout.error(laid) / 30).all()
 
 
+class TestSharedFaissScan(TestFaissScan):
+    """Each query searched for by three threads, each in a part of the file."""
+
+    @pytest.fixture(autouse=True)
+    def parts(self, monkeypatch) -> None:
+        monkeypatch.setattr(faiss_scan, "SHARED", 5)
+        monkeypatch.setattr(faiss_scan, "processors", lambda: 3)
+
+    def test_the_parts_are_those_of_the_file(self, build: Build) -> None:
+        index = build(embeddings(1, 1001))
+        # 1000 candidates: a third each, 333 1/3 rounded down
+        assert [(first, part.ntotal) for first, part in index._parts] == [
+            (1, 333),
+            (334, 333),
+            (667, 334),
+        ]
+        assert not any(part.codes.is_owned for _, part in index._parts)
+
+
 class TestFaissGraph(OnDisk):
     exact = False
     engine = "faiss-graph"
@@ -242,6 +275,13 @@ class TestFaissGraph(OnDisk):
         expected = right(queries, candidates, 10, out)
         assert np.mean(scores >= expected[1][:, -1:]) > 0.98
         assert (numbers > 0).all()
+
+    def test_more_queries_than_are_in_memory_at_once(self, build: Build, monkeypatch) -> None:
+        monkeypatch.setattr(graph, "AT_ONCE", 7)
+        candidates, queries = embeddings(1, 2000), queries_like(0, 30)
+        out = exclusions([list(range(1, 20 * row)) for row in range(30)])
+        index = build(candidates)
+        same(index.top_k(queries, 10, exclude=out), right(queries, candidates, 10, out))
 
     def test_one_coordinate_in_other_units_does_no_harm(self, tmp_path: Path) -> None:
         # what a plain graph over inner products fails on: log popularity beside unit vectors

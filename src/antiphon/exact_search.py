@@ -3,7 +3,8 @@
 Scores of a block of queries are computed a tile of candidates at a time, small enough to stay in
 the cache, and only what beats a bound is looked at again: the k-th best of the candidates seen so
 far, at first of a sample. One comparison and one scan of bits a score is all that selection costs.
-A pool of threads takes blocks; numpy's products and comparisons run side by side.
+A pool of threads takes blocks, or the parts of a large corpus where there is but one block; numpy's
+products and comparisons run side by side.
 
 BLAS may round the score of one pair differently in tiles of different shapes. So bounds are
 loosened by what rounding can do, and whatever passes is scored again in double precision: results
@@ -25,6 +26,8 @@ from antiphon.threads import processors, single_threaded_blas
 __all__ = ["ExactSearch", "top_k_inner_product"]
 
 BLOCK = 512
+SHARED = 1 << 15
+"""Candidates a thread from which a lone block is shared by several: handing over takes time too."""
 
 _DIVERGED = "the model has diverged: train again with a lower learning rate"
 
@@ -100,10 +103,12 @@ class ExactSearch:
             rows = slice(start, min(start + size, len(queries)))
             excluded = exclude.pairs(rows, len(self.candidates) - 1) if exclude else nothing
             scan = Scan(queries[rows], self.candidates, sample, self._longest, k, excluded)
-            numbers[rows], scores[rows] = scan.run()
+            numbers[rows], scores[rows] = scan.run(sharing)
 
+        alone = len(starts) == 1
+        sharing = max(1, min(threads, len(self.candidates) // SHARED)) if alone else 1
         with single_threaded_blas():
-            if threads == 1 or len(starts) == 1:
+            if threads == 1 or alone:
                 for start in starts:
                     search(start)
             else:

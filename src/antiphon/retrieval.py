@@ -7,9 +7,9 @@ ended and are memory-mapped; a past event is looked up among them, exactly as tr
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +31,11 @@ from antiphon.queries import Queries
 from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
 from antiphon.request import Mode
-from antiphon.threads import aside, single_threaded_blas
+from antiphon.threads import single_threaded_blas
 
 __all__ = ["TrainedModel"]
 
 CHUNK_QUERIES = 1024
-FEW_QUERIES = 32
-"""So many leave a processor free for what their users have had, while they are searched for."""
 
 
 @dataclass(frozen=True)
@@ -163,13 +161,13 @@ class TrainedModel:
         for rows in slices_of_events(events, queries):
             some = queries.take(np.arange(rows.start, rows.stop))
             had = own_items(events, some)
-            scoring = self.scoring(some, embedded[rows], had)
+            scored = self.own_scores(some, embedded[rows], had)
             if mode == "all":
                 left_out = Exclusions(had.offsets, had.item_number)
                 others = self.search.top_k(embedded[rows], k, exclude=left_out)
-                numbers[rows], scores[rows] = merge_top_k([others, scoring().best(k)], k)
+                numbers[rows], scores[rows] = merge_top_k([others, scored.best(k)], k)
             else:
-                numbers[rows], scores[rows] = scoring().best(k)
+                numbers[rows], scores[rows] = scored.best(k)
         return numbers, scores
 
     def rank_among(
@@ -221,23 +219,6 @@ class TrainedModel:
             np.dot(vectors[start:end].astype(np.float64), counted[row], out=score[start:end])
         score += self.repeat_of(asked, own.query(), own.plays)
         return OwnScores(own.offsets, own.item_number, score.astype(np.float32))
-
-    def scoring(
-        self,
-        queries: Queries,
-        embedded: Float32[np.ndarray, "queries width_and_trend"],
-        own: OwnItems,
-        corpus: Corpus | None = None,
-    ) -> Callable[[], OwnScores]:
-        """`own_scores`, to be called when they are needed; of few queries begun in another thread.
-
-        Many are searched for by all processors, which have no time for it meanwhile.
-        """
-        work = partial(self.own_scores, queries, embedded, own, corpus)
-        if len(queries) <= FEW_QUERIES:
-            return aside(work).result
-        scored = work()
-        return lambda: scored
 
     def asked(
         self, context: Mapping[str, Shaped[np.ndarray, "queries ..."]], queries: int

@@ -8,9 +8,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
+
+from antiphon.threads import aside
 
 __all__ = ["TILE", "Sample", "Scan", "TopK", "sample_of"]
 
@@ -51,8 +54,7 @@ def sample_of(candidates: Float32[np.ndarray, "items width"], k: int) -> Sample:
 class Scan:
     """One block of queries against all candidates.
 
-    Each row keeps the items that may still belong to its list, by ascending number, with their
-    rough scores. An item is looked at only if its rough score is above the row's bound.
+    A block that has the processors to itself is scanned by all of them, each a part of the corpus.
     """
 
     def __init__(
@@ -75,33 +77,35 @@ class Scan:
         # a row a candidate: of few queries BLAS makes these in half the time of a row a query
         self.columns = np.ascontiguousarray(self.queries.T)
         self.bound = self._first_bounds(sample)
-        self.items = [np.zeros(0, np.int32) for _ in queries]
-        self.rough = [np.zeros(0, np.float32) for _ in queries]
 
-    def run(self) -> TopK:
-        """Scan all candidates, tile by tile, in ascending order of their numbers."""
-        count = len(self.candidates)
-        rows = len(self.queries)
-        tile = max(TILE, SCORES // rows)
-        buffers = np.empty((tile, rows), np.float32), np.empty((tile, rows), bool)
-        waiting = _Waiting()
-        starts = range(1, count, tile)
-        # asked tile by tile, numpy would convert all of them each time
-        bounds = np.searchsorted(self.excluded_item, np.array([*starts, count], np.int32))
-        for start, (first, last) in zip(starts, itertools.pairwise(bounds.tolist()), strict=True):
-            stop = min(start + tile, count)
-            scores, passes = (buffer[: stop - start] for buffer in buffers)
-            _multiply(self.candidates[start:stop], self.columns, scores)
-            if first < last:
-                places = self.excluded_item[first:last] - start
-                scores[places, self.excluded_row[first:last]] = -np.inf
-            _above(scores, self.bound, passes)
-            waiting.add(np.flatnonzero(passes), scores, start)
-            if waiting.count > max(WAITING * self.k * rows, LEAST_WAITING):
-                self._absorb(waiting)
-                waiting = _Waiting()
-        self._absorb(waiting)
-        return self._lists()
+    def run(self, threads: int = 1) -> TopK:
+        """The lists, by so many threads."""
+        bounds = np.linspace(1, len(self.candidates), threads + 1).astype(int).tolist()
+        parts = [_Part(self) for _ in range(threads)]
+        beside = [
+            aside(partial(part.run, *ends))
+            for part, ends in zip(parts[1:], itertools.pairwise(bounds[1:]), strict=True)
+        ]
+        parts[0].run(*bounds[:2])
+        for one in beside:
+            one.result()
+        numbers = np.zeros((len(self.queries), self.k), np.int32)
+        scores = np.full(numbers.shape, -np.inf, np.float32)
+        for row in range(len(numbers)):
+            items = np.concatenate([part.items[row] for part in parts])
+            best, exact = self.best(row, items)
+            numbers[row, : len(best)], scores[row, : len(best)] = best, exact
+        return numbers, scores
+
+    def best(
+        self, row: int, items: Int32[np.ndarray, " some"]
+    ) -> tuple[Int32[np.ndarray, " best"], Float32[np.ndarray, " best"]]:
+        """The k best of some items, best first, scored in double precision."""
+        products = self.candidates[items] * self.queries[row].astype(np.float64)
+        # not a BLAS product: its order of summation may depend on how many items there are
+        scores = products.sum(axis=1).astype(np.float32)
+        order = np.lexsort((items, -scores))[: self.k]
+        return items[order], scores[order]
 
     def _first_bounds(self, sample: Sample) -> Float32[np.ndarray, " rows"]:
         """The list's last can't be worse than the sample's k-th."""
@@ -116,43 +120,65 @@ class Scan:
         kth = np.partition(scores.T, -self.k, axis=1)[:, -self.k]
         return _below(kth - 2 * self.error)
 
+
+class _Part:
+    """The same block against some of the candidates.
+
+    Each row keeps the items that may still belong to its list, by ascending number, with their
+    rough scores. An item is looked at only if its rough score is above the row's bound.
+    """
+
+    def __init__(self, scan: Scan) -> None:
+        self._scan = scan
+        self.bound = scan.bound.copy()
+        self.items = [np.zeros(0, np.int32) for _ in scan.queries]
+        self.rough = [np.zeros(0, np.float32) for _ in scan.queries]
+
+    def run(self, first: int, end: int) -> None:
+        """Look at the candidates of these numbers, tile by tile."""
+        scan = self._scan
+        rows = len(scan.queries)
+        tile = max(TILE, SCORES // rows)
+        buffers = np.empty((tile, rows), np.float32), np.empty((tile, rows), bool)
+        waiting = _Waiting()
+        starts = range(first, end, tile)
+        # asked tile by tile, numpy would convert all of them each time
+        bounds = np.searchsorted(scan.excluded_item, np.array([*starts, end], np.int32))
+        for start, (low, high) in zip(starts, itertools.pairwise(bounds.tolist()), strict=True):
+            stop = min(start + tile, end)
+            scores, passes = (buffer[: stop - start] for buffer in buffers)
+            _multiply(scan.candidates[start:stop], scan.columns, scores)
+            if low < high:
+                places = scan.excluded_item[low:high] - start
+                scores[places, scan.excluded_row[low:high]] = -np.inf
+            _above(scores, self.bound, passes)
+            waiting.add(np.flatnonzero(passes), scores, start)
+            if waiting.count > max(WAITING * scan.k * rows, LEAST_WAITING):
+                self._absorb(waiting)
+                waiting = _Waiting()
+        self._absorb(waiting)
+
     def _absorb(self, waiting: _Waiting) -> None:
+        k = self._scan.k
         for row, items, rough in waiting.by_row():
+            error = self._scan.error[row]
             items = np.concatenate([self.items[row], items])
             rough = np.concatenate([self.rough[row], rough])
-            if len(items) > self.k:
-                kth = np.partition(rough, -self.k)[-self.k]
+            if len(items) > k:
+                kth = np.partition(rough, -k)[-k]
                 # both scores may be off, in opposite directions
-                bound = _below(kth - 2 * self.error[row : row + 1])[0]
+                bound = _below(np.array([kth - 2 * error]))[0]
                 chosen = np.flatnonzero(rough > bound)
                 self.bound[row] = max(self.bound[row], bound)
                 items, rough = items[chosen], rough[chosen]
-            if len(items) > CROWD * self.k:
-                items, rough = self._best(row, items)
+            if len(items) > CROWD * k:
+                items, rough = self._scan.best(row, items)
                 order = np.argsort(items)
                 # of later items that equal the last one none can replace it
-                last = np.float32(rough[-1] - self.error[row])
+                last = np.float32(rough[-1] - error)
                 self.bound[row] = max(self.bound[row], last)
                 items, rough = items[order], rough[order]
             self.items[row], self.rough[row] = items, rough
-
-    def _best(
-        self, row: int, items: Int32[np.ndarray, " some"]
-    ) -> tuple[Int32[np.ndarray, " best"], Float32[np.ndarray, " best"]]:
-        """The k best of some items, best first, scored in double precision."""
-        products = self.candidates[items] * self.queries[row].astype(np.float64)
-        # not a BLAS product: its order of summation may depend on how many items there are
-        scores = products.sum(axis=1).astype(np.float32)
-        order = np.lexsort((items, -scores))[: self.k]
-        return items[order], scores[order]
-
-    def _lists(self) -> TopK:
-        numbers = np.zeros((len(self.queries), self.k), np.int32)
-        scores = np.full(numbers.shape, -np.inf, np.float32)
-        for row, items in enumerate(self.items):
-            best, exact = self._best(row, items)
-            numbers[row, : len(best)], scores[row, : len(best)] = best, exact
-        return numbers, scores
 
 
 class _Waiting:

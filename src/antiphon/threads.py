@@ -3,7 +3,8 @@
 A team of BLAS threads that is called for every small product waits for its slowest, which beside
 other work on the same processors takes many times as long as the product; and for tens of
 milliseconds after the last one its threads turn round and round, waiting for the next, on
-processors that a search needs. What is worth sharing is shared by whole queries.
+processors that a search needs. What is worth sharing is shared by whole queries, or by parts of the
+corpus where there are few of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 Result = TypeVar("Result")
 
@@ -61,23 +62,27 @@ class _Limit:
     def enter(self) -> None:
         with self._lock:
             if not self._inside:
-                self._limiter = _libraries().limit(limits=1, user_api="blas")
+                self._before = [library.num_threads for library in _blas()]
+                for library in _blas():
+                    library.set_num_threads(1)
             self._inside += 1
 
     def leave(self) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                self._limiter.restore_original_limits()
+                for library, threads in zip(_blas(), self._before, strict=True):
+                    library.set_num_threads(threads)
 
 
 _limit = _Limit()
 
 
 @functools.cache
-def _libraries() -> ThreadpoolController:
+def _blas() -> tuple[LibController, ...]:
     # looks at all that this process has loaded, which takes milliseconds
-    return ThreadpoolController()
+    libraries = ThreadpoolController().lib_controllers
+    return tuple(library for library in libraries if library.user_api == "blas")
 
 
 @functools.cache

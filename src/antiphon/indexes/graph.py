@@ -18,13 +18,16 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
 from antiphon.exclusions import Exclusions
-from antiphon.indexes.filters import Filter, left_out_of, rows_of
+from antiphon.indexes.filters import Filter, rows_of
 from antiphon.indexes.layout import Layout
-from antiphon.indexes.lists import SPARE, best, empty_lists, score
+from antiphon.indexes.lists import SPARE, empty_lists, merge_top_k, score
 from antiphon.indexes.protocol import Index, check_search
 from antiphon.scan import TopK
 
 __all__ = ["Graph", "Neighbours", "Reach"]
+
+AT_ONCE = 1024
+"""Queries of which all that they meet is in memory."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,12 @@ class Graph:
         laid = self._layout.of_queries(queries)
         widths = self._first_widths(len(queries), k, share, exclude)
         while len(rows := np.flatnonzero((widths > 0) & (widths <= self.reach.widest))):
-            for width in np.unique(widths[rows]).tolist():
-                some = rows[widths[rows] == width]
-                widths[some] = self._round(queries, laid, some, k, width, exclude, mask, found)
+            rows = rows[:AT_ONCE]
+            met = self._meet(laid[rows], widths[rows])
+            keep = _may_be_listed(met, rows, exclude, mask)
+            widths[rows], lists = self._lists(queries[rows], met, keep, widths[rows], k)
+            for whole, some in zip(found, lists, strict=True):
+                whole[rows] = some
         if len(rows := np.flatnonzero(widths)):
             left_out = None if exclude is None else rows_of(exclude, rows)
             answers = self.scan.top_k(queries[rows], k, exclude=left_out, among=among)
@@ -141,48 +147,59 @@ class Graph:
             depths += np.ceil(self.reach.before * np.diff(exclude.offsets)).astype(np.int64)
         return np.array([self.reach.width(depth) for depth in depths.tolist()], np.int64)
 
-    def _round(
+    def _meet(
+        self, laid: Float32[np.ndarray, "rows padded"], widths: Int64[np.ndarray, " rows"]
+    ) -> Int32[np.ndarray, "rows widest"]:
+        """What searches of these widths meet; zeros follow."""
+        met = np.zeros((len(laid), min(int(widths.max()), self.item_count)), np.int32)
+        for width in np.unique(widths).tolist():
+            some = np.flatnonzero(widths == width)
+            nearest = self._neighbours.nearest(laid[some], min(width, self.item_count))
+            met[some, : nearest.shape[1]] = nearest
+        return met
+
+    def _lists(
         self,
-        queries: Float32[np.ndarray, "queries width"],
-        laid: Float32[np.ndarray, "queries padded"],
-        rows: Int64[np.ndarray, " rows"],
+        queries: Float32[np.ndarray, "rows width"],
+        met: Int32[np.ndarray, "rows widest"],
+        keep: Bool[np.ndarray, "rows widest"],
+        widths: Int64[np.ndarray, " rows"],
         k: int,
-        width: int,
-        exclude: Exclusions | None,
-        mask: Bool[np.ndarray, " numbers"] | None,
-        found: TopK,
-    ) -> Int64[np.ndarray, " rows"]:
-        """Search equally wide for some of the queries; how wide each must be searched again.
+    ) -> tuple[Int64[np.ndarray, " rows"], TopK]:
+        """How wide each query must be searched for again, and lists.
 
-        0 stands for a list that was found.
+        0 stands for a list that reaches no deeper than its search is sure of; of the others, what
+        is listed is nothing yet.
         """
-        nearest = self._neighbours.nearest(laid[rows], min(width, self.item_count))
-        wider = np.zeros(len(rows), np.int64)
-        for place, row in enumerate(rows):
-            numbers = nearest[place][nearest[place] > 0]
-            kept = self._kept(numbers, exclude, int(row), mask)
-            if len(kept) < k:
-                wider[place] = 4 * width
-                continue
-            needed = self.reach.width(int(kept[k - 1]) + 1)
-            if needed > width:
-                wider[place] = needed
-                continue
-            numbers = numbers[kept[: 2 * k + SPARE]]
-            listed = best(numbers, score(self.candidates[numbers], queries[row]), k)
-            found[0][row], found[1][row] = listed
-        return wider
+        counts = keep.cumsum(axis=1)
+        enough = counts[:, -1] >= k
+        depths = (counts >= k).argmax(axis=1) + 1
+        needed = np.array([self.reach.width(depth) for depth in depths.tolist()], np.int64)
+        needed[~enough] = 4 * widths[~enough]
+        needed[enough & (needed <= widths)] = 0
+        # the likely ones side by side
+        likely = keep & (counts <= 2 * k + SPARE)
+        places = np.argsort(~likely, axis=1, kind="stable")[:, : 2 * k + SPARE]
+        row = np.arange(len(met))[:, None]
+        numbers = np.where(likely[row, places], met[row, places], 0)
+        return needed, merge_top_k([(numbers, score(self.candidates[numbers], queries))], k)
 
-    def _kept(
-        self,
-        numbers: Int32[np.ndarray, " brought"],
-        exclude: Exclusions | None,
-        row: int,
-        mask: Bool[np.ndarray, " numbers"] | None,
-    ) -> Int64[np.ndarray, " kept"]:
-        """Places of those that may be listed."""
-        keep = np.ones(len(numbers), bool) if mask is None else mask[numbers]
-        if exclude is not None:
-            left_out = left_out_of(exclude, row)
-            keep &= ~np.isin(numbers, left_out)
-        return np.flatnonzero(keep)
+
+def _may_be_listed(
+    met: Int32[np.ndarray, "rows widest"],
+    rows: Int64[np.ndarray, " rows"],
+    exclude: Exclusions | None,
+    mask: Bool[np.ndarray, " numbers"] | None,
+) -> Bool[np.ndarray, "rows widest"]:
+    """Which items that some of the queries met aren't left out."""
+    keep: Bool[np.ndarray, "rows widest"] = met > 0 if mask is None else mask[met]
+    if exclude is None:
+        return keep
+    some = rows_of(exclude, rows)
+    if not len(some.item_number):
+        return keep
+    query = np.repeat(np.arange(len(rows)), np.diff(some.offsets))
+    left_out = np.sort((query << 32) | some.item_number)
+    wanted = (np.arange(len(rows))[:, None] << 32) | met
+    near = left_out.take(np.searchsorted(left_out, wanted), mode="clip")
+    return keep & (near != wanted)

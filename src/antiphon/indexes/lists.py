@@ -23,10 +23,11 @@ Lists = tuple[Int32[np.ndarray, "queries _"], Float32[np.ndarray, "queries _"]]
 
 
 def score(
-    rows: Float32[np.ndarray, "items width"], query: Float32[np.ndarray, " width"]
-) -> Float32[np.ndarray, " items"]:
-    """The inner product of each row and the query."""
-    return (rows * query.astype(np.float64)).sum(axis=1).astype(np.float32)
+    rows: Float32[np.ndarray, "*queries items width"],
+    query: Float32[np.ndarray, "*queries width"],
+) -> Float32[np.ndarray, "*queries items"]:
+    """The inner product of each row and its query."""
+    return (rows * query[..., None, :].astype(np.float64)).sum(axis=-1).astype(np.float32)
 
 
 def best(
