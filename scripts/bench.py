@@ -30,6 +30,7 @@ FIRST = ("limits", "training", "catalogue", "equal_quality")
 """What the page is mostly made of; the others follow in the order of their names."""
 LEAST = {
     "baselines": ["--quick"],
+    "chain": ["--quick"],
     "checkpoint": ["--quick"],
     "day": ["--quick"],
     "equal_quality": ["--seconds", "90"],
