@@ -19,6 +19,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import numpy as np
 
 from _load import Seen, http_request, load
 from _made_up_run import DAY, DAYS, make_run
-from serve import CONNECTIONS, FIRST_USER, SERVICE, USERS, process
+from serve import CONNECTIONS, FIRST_USER, USERS, process, service
 
 HOURS, SETTLED = 24, 6
 EVENT_CALLS, MOST_EVENTS, ADDED = 0.5, 3, 1 / 200
@@ -97,7 +98,7 @@ def measure(items: int, recommends: int) -> dict[str, Any]:
     every = Seen()
     with tempfile.TemporaryDirectory() as name:
         run = make_run(Path(name) / "run", items, USERS, "exact")
-        with process(SERVICE, run) as (port, _, process_id):
+        with process(partial(service, run, 1)) as (port, _, process_id):
             ready = memory_mib(process_id)
             for asked, counts in hours(items, recommends):
                 seen = load(port, asked, CONNECTIONS, float("inf"), most=len(asked))

@@ -275,7 +275,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, nargs="+", help="sizes of corpora")
     options = parser.parse_args()
     sizes = options.items or ([20_000] if options.quick else [138_000, 1_000_000])
-    seconds, swaps = (1.0, 2) if options.quick else (6.0, 10)
+    seconds, swaps = (1.0, 2) if options.quick else (4.0, 10)
     measured = []
     for items in sizes:
         if items < 1_000_000:

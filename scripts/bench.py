@@ -30,7 +30,6 @@ FIRST = ("limits", "training", "catalogue", "equal_quality")
 """What the page is mostly made of; the others follow in the order of their names."""
 LEAST = {
     "baselines": ["--quick"],
-    "chain": ["--quick"],
     "checkpoint": ["--quick"],
     "day": ["--quick"],
     "equal_quality": ["--seconds", "90"],
@@ -41,6 +40,8 @@ LEAST = {
 """Arguments of those that would take minutes, where all are run: all within 15 minutes."""
 APART = ("ablations", "newcomers", "shapes")
 """About models and not about speed; run by hand, see docs/results.md."""
+LONG = ("full_scale",)
+"""Takes an hour; run only if it is named."""
 MOST_SECONDS = 420
 """Of one benchmark, where all are run, after which it is ended and counts as failed."""
 
@@ -67,7 +68,7 @@ def main() -> int:
     results = RESULTS / "quick" if chosen.quick else RESULTS
     results.mkdir(parents=True, exist_ok=True)
     started, failed = time.perf_counter(), []
-    todo = chosen.names or names
+    todo = chosen.names or [name for name in names if name not in LONG or chosen.quick]
     for number, name in enumerate(todo, 1):
         given = ["--quick"] if chosen.quick else [] if chosen.names else LEAST.get(name, [])
         minutes = (time.perf_counter() - started) / 60

@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from performance_tables import full_scale, service, table
 
 from antiphon.report.curves import Curve, curves
 from antiphon.report.scales import Number, Scale
@@ -97,6 +98,8 @@ def main() -> int:
         "catalogue": catalogue,
         "limits": limits,
         "equal_quality": equal_quality,
+        "full_scale": full_scale,
+        "serve": service,
     }
     text = HEAD
     plots: dict[str, str] = {}
@@ -326,12 +329,6 @@ def plot(identity: str, title: str, lines: Sequence[Curve], x: Scale, y: Scale) 
             height=HEIGHT,
         )
     )
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Markdown; the first column is words, the others figures."""
-    lines = [list(head), ["---"] + ["---:"] * (len(head) - 1), *map(list, rows)]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
 if __name__ == "__main__":

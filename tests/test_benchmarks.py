@@ -29,6 +29,7 @@ with pytest.MonkeyPatch.context() as patch:
     ablations = import_module("ablations")
     bench = import_module("bench")
     catalogue = import_module("catalogue")
+    full_scale = import_module("full_scale")
     day = import_module("day")
     equal_quality = import_module("equal_quality")
     limits = import_module("limits")
@@ -238,6 +239,71 @@ def test_a_page_is_made_of_the_results_there_are(
         assert {"10k", "10M", "the seed's recipe"} <= set(text)
         lines = [node for node in drawn.iter() if node.tag.endswith("polyline")]
         assert len(lines) == 3
+
+
+def test_the_chain_and_the_service_are_told_in_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = [
+        {
+            "stage": name,
+            "seconds": seconds,
+            "memory_bytes": 2**30,
+            "resident_bytes": 3 * 2**30,
+            "disk_bytes": 2**31,
+        }
+        for name, seconds in (("synth", 89), ("prepare", 91), ("train", 7200), ("evaluate", 3600))
+    ]
+    stages[2] |= {"loss": {"first": 9.0, "last": 6.5}, "input_wait_share": 0.0123}
+    stages[3] |= {
+        "queries": {"queries": 1234},
+        "models": {"own_history": {"ndcg_at_10": 0.1, "recall_at_100": 0.2}},
+    }
+    # twice the events: 95.8 times; users and items are those of Yambda-5B already
+    size = {"events": 50_000_000, "positives": 3, "users": 1_000_000, "items": 9_390_000}
+    by_name = {one["stage"]: one for one in [*stages, {"stage": "index", "seconds": 36}]}
+    service = {
+        "workers": 2,
+        "ready_s": 1.26,
+        "resident_mib": 512,
+        "closed_loop": {"answers_per_s": 1234.5},
+        "ratios": {"bare_together_over_service": 1.5, "goodput_at_overload": 0.9},
+        "open_loop": [{"rate_per_s": 300, "p50_ms": 2.04, "p99_ms": 9.96}],
+        "overload": {"refused_p99_ms": 12.4},
+        "reloads": {"reloads": 10, "seconds_each": 1.0, "answers": 99, "failed": 0, "mixed": 0},
+    }
+    run = {
+        "items": 138_000,
+        "engine": "faiss-scan",
+        "index_recall_at_10": 1.0,
+        "services": [service, service | {"overload": {}}],
+        "bare_one_by_one": {"p50_ms": 3.0, "p99_ms": 4.0},
+        "minimal_endpoint": {"answers_per_s": 180.4},
+    }
+    found = {
+        "full_scale": {
+            "size": size,
+            "stages": stages,
+            "projection": full_scale.projection(by_name, size),
+        },
+        "serve": {"connections": 16, "runs": [run]},
+    }
+    for name, one in found.items():
+        text = json.dumps(bench.document(name, [], 2.0, one))
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["performance_page.py", "--results", str(tmp_path)])
+    assert performance_page.main() == 0
+    page = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    assert "| synth | 89 s | 1.00 / 3.00 | 2.00 |  |  |" in page
+    assert "| prepare | 2 min | 1.00 / 3.00 | 2.00 | 2.4 h | events |" in page  # 95.8 * 91 s
+    assert "| train | 2.0 h | 1.00 / 3.00 | 2.00 | 192 h | events |" in page
+    assert "| evaluate | 60 min | 1.00 / 3.00 | 2.00 | 60 min | users × items |" in page
+    assert "192 GiB of disk" in page
+    assert "own history 0.1000 and 0.2000" in page
+    row = "| 138,000, faiss-scan, 2 | 1.000 | 1.3 | 0.50 | 1,234 | 1.50 | 300/s: 2.0, 10.0 | 0.90 |"
+    assert f"{row} 12 |" in page
+    assert f"{row} none |" in page
+    assert "99 answers, 0 failed, 0 mixed" in page
 
 
 def test_without_results_there_is_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,19 @@ import random
 import re
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from pydantic import TypeAdapter
 
 __all__ = ["log_as_json", "request_id"]
 
 SANE = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _random = random.Random()
-_encode = json.JSONEncoder(default=str).encode
-KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_LINE = TypeAdapter[Any](Any)
+STANDARD = len(vars(logging.makeLogRecord({})))
+"""Attributes that every record has; what a caller tells besides follows them."""
 
 
 def request_id(given: bytes | None) -> str:
@@ -27,14 +33,23 @@ def request_id(given: bytes | None) -> str:
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_second(int(record.created))}.{int(record.msecs):03d}+00:00",
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **{key: value for key, value in vars(record).items() if key not in KNOWN},
+            **dict(islice(vars(record).items(), STANDARD, None)),
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return _encode(line)
+        try:
+            return _LINE.dump_json(line, fallback=str).decode()
+        except ValueError:  # half a character, as names of files may have
+            return json.dumps(line, default=str)
+
+
+@lru_cache(maxsize=1)
+def _second(since_1970: int) -> str:
+    """A second as ISO 8601 has it; many lines are of the same."""
+    return f"{datetime.fromtimestamp(since_1970, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def log_as_json(level: int = logging.INFO) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any, get_args
 
@@ -102,8 +103,9 @@ def bug(request_id: str) -> JSONResponse:
     return refuse(500, "a bug of the service", hint=f"its log tells more, at request {request_id}")
 
 
+@cache
 def too_busy() -> JSONResponse:
-    """The answer to one too many."""
+    """The answer to one too many; always the same one, made when there is no time to make it."""
     return refuse(503, "too much is asked at once", hint="try again in a second")
 
 

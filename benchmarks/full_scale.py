@@ -1,6 +1,6 @@
 """How long does the whole chain take on 50 million events, and in how much memory and disk?
 
-    python benchmarks/chain.py [--users 10000] [--events 50000000] [--out FOLDER] [--quick]
+    python benchmarks/full_scale.py [--users 10000] [--events 50000000] [--out FOLDER] [--quick]
 
 Prints JSON. The log is synthesized in the form of Yambda; then each stage is the command that a
 user would give, a process of its own, with configs/yambda-50m.toml and one epoch. Only evaluation
@@ -105,7 +105,7 @@ def stage(name: str, command: Sequence[str], made: Path) -> dict[str, Any]:
 def config_of(log: Path, folder: Path) -> Path:
     """The config of the 50M log, reading this one."""
     text = (ROOT / "configs/yambda-50m.toml").read_text(encoding="utf-8")
-    path = folder / "chain.toml"
+    path = folder / "full_scale.toml"
     path.write_text(text.replace("data/yambda/", f"{log.resolve()}/"), encoding="utf-8")
     return path
 
@@ -171,7 +171,7 @@ def main() -> None:
         told = named[name].pop("told")
         named[name] |= {key: told[key] for key in kept}
     found = {"size": size, "stages": stages, "projection": projection(named, size)}
-    print(json.dumps({"benchmark": "chain", **found}, indent=2))
+    print(json.dumps({"benchmark": "full_scale", **found}, indent=2))
 
 
 if __name__ == "__main__":
