@@ -4,8 +4,8 @@
 
 Prints JSON. The log is synthesized in the form of Yambda; then each stage is the command that a
 user would give, a process of its own, with configs/yambda-50m.toml and one epoch. Only evaluation
-is started otherwise: it judges the model beside the two baselines that take no fitting, as tuning
-all of them on such a log takes hours. Memory is a process's largest, without what it maps from
+is started otherwise: it judges the model beside what is popular within the context, as tuning all
+the baselines on such a log takes hours. Memory is a process's largest, without what it maps from
 files and with it (`resident`: the system takes that back when it is short). Disk is what a stage
 leaves. `projection` multiplies what was measured up to the events, users and items of Yambda-5B.
 """
@@ -31,7 +31,7 @@ from antiphon.retrieval import TrainedModel
 
 ROOT = Path(__file__).resolve().parent.parent
 ANTIPHON = str(Path(sys.executable).with_name("antiphon"))
-BASELINES = ("context_popular", "own_history")
+BASELINES = ("context_popular",)
 LOOK_EVERY_S = 0.25
 TOLD: dict[str, tuple[str, ...]] = {
     "synth": (),
@@ -45,7 +45,7 @@ YAMBDA_5B = {"events": 4_790_000_000, "users": 1_000_000, "items": 9_390_000}
 
 
 def evaluate(run: Path) -> None:
-    """Judge a run's model beside two baselines; prints what was found."""
+    """Judge a run's model beside the cheapest baseline; prints what was found."""
     config = Config.load(run / "config.toml")
     prepared = Prepared.open(run / "prepared")
     rankers: dict[str, Any] = {"antiphon": TrainedModel.load_run(run)}

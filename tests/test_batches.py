@@ -132,7 +132,10 @@ def test_more_rows_than_expected_leave_out_the_oldest() -> None:
     rows, places = finder.find(ids)
     assert rows.tolist() == ids[:16].tolist()
     assert places.tolist() == [*range(16), -1, -1, -1, -1]
-    assert finder.where(np.array([40, 25, 24, 99], np.int32)).tolist() == [0, 15, -1, -1]
+    found, at = finder.among(np.array([99, 25, 24, 40, 25], np.int32))
+    assert (found.tolist(), at.tolist()) == ([1, 3, 4], [15, 0, 15])
+    finder.find(np.array([24], np.int32))
+    assert finder.among(np.array([40, 24], np.int32))[0].tolist() == [1], "the last ones only"
 
 
 def test_dropout_shows_the_unknown(tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ class TestFaissGraph(OnDisk):
         assert (numbers > 0).all()
 
     def test_more_queries_than_are_in_memory_at_once(self, build: Build, monkeypatch) -> None:
-        monkeypatch.setattr(graph, "AT_ONCE", 7)
+        monkeypatch.setattr(graph, "AT_ONCE", 4000)  # widths are 200 and more
         candidates, queries = embeddings(1, 2000), queries_like(0, 30)
         out = exclusions([list(range(1, 20 * row)) for row in range(30)])
         index = build(candidates)

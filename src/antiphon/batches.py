@@ -25,7 +25,7 @@ from antiphon.history import History, history_before
 from antiphon.library import Library
 from antiphon.negatives import Negatives
 from antiphon.own_negatives import OwnNegatives, draw_own_negatives
-from antiphon.prepared import Events, rows_between
+from antiphon.prepared import Events
 from antiphon.present import Present
 from antiphon.rows import ItemInputs, RowFinder
 from antiphon.schema import Schema, missing_value
@@ -101,9 +101,7 @@ class Batches:
         items = self._own_queries * owned + candidates // self.share.count
         self._items = RowFinder(self.catalogue.rows, items, self.devices)
         self._users = RowFinder(self.schema.user_count + 1, self._own_queries, self.devices)
-        self._candidates = self._items  # all are among the items of the batch
-        if self.share.count > 1:
-            self._candidates = RowFinder(self.catalogue.rows, candidates)
+        self._candidates = RowFinder(self.catalogue.rows, candidates)
         self._inputs = ItemInputs(self.catalogue, self._items.capacity, self.devices)
         # batches share most of what they touch: room for all of it would be mostly empty
         for trial in range(TRIALS):
@@ -238,15 +236,15 @@ class Batches:
         """Bits: which candidates a query's user has had before, wherever in their library."""
         if not drawn.own:
             return np.zeros((self._own_queries, 0), np.uint8)
-        places = np.concatenate([drawn.positive_at.ravel(), drawn.negative_at])
-        if self.share.count > 1:  # others' candidates aren't among this share's rows
-            places = self._candidates.find(drawn.candidates)[1]
+        places = self._candidates.find(drawn.candidates)[1]
         starts = self.events.starts[drawn.users]
-        lengths = drawn.end - starts
-        heard_rows = rows_between(starts, drawn.end)
-        at = self._candidates.where(self.events.item_number[heard_rows])
+        # a user's events lie side by side: copied, and not looked up row by row
+        bounds = zip(starts.tolist(), drawn.end.tolist(), strict=True)
+        played = np.concatenate([self.events.item_number[start:end] for start, end in bounds])
+        found, at = self._candidates.among(played)
+        query = np.searchsorted(np.cumsum(drawn.end - starts), found, side="right")
         heard = np.zeros((self._own_queries, self._candidates.capacity), bool)
-        heard[np.repeat(np.arange(self._own_queries), lengths)[at >= 0], at[at >= 0]] = True
+        heard[query, at] = True
         return np.packbits(np.take(heard, places, axis=1), axis=1, bitorder="little")
 
     def _contexts(

@@ -96,26 +96,40 @@ class Library:
             Rows, and whether there is one.
         """
         at = self.place[rows].astype(np.int64)
-        found = np.array(rows)
-        if not len(rows):
-            return found, np.zeros(0, bool)
-        # back to before the end, then on while the next one is before it too
-        back = np.flatnonzero(found >= end)
-        while len(back):
-            back = back[self.earlier[found[back]] > 0]
-            at[back] -= 1
-            found[back] = self.by_item[at[back]]
-            back = back[found[back] >= end[back]]
-        known = found < end
-        on = np.flatnonzero(known & (at + 1 < len(self.by_item)))
+        earlier = self.earlier[rows].astype(np.int64)
+        is_before = rows < end
+        # the last place of the run whose row is before the end: `low` is, `high` isn't
+        low = np.where(is_before, at, at - earlier - 1)
+        high = np.where(is_before, len(self.by_item), at)
+        # most plays have few later ones: on by steps that double
+        step, on = 1, np.flatnonzero(is_before)
         while len(on):
-            following = self.by_item[at[on] + 1]
-            same = (self.earlier[following] > 0) & (following < end[on])
-            on, following = on[same], following[same]
-            at[on] += 1
-            found[on] = following
-            on = on[at[on] + 1 < len(self.by_item)]
-        return found, known
+            further = self._is_before(at[on] + step, earlier[on] + step, end[on])
+            low[on[further]] = at[on[further]] + step
+            high[on[~further]] = at[on[~further]] + step
+            step, on = 2 * step, on[further]
+        between = np.flatnonzero(high - low > 1)
+        while len(between):
+            middle = (low[between] + high[between]) // 2
+            beyond = middle - at[between]
+            before = self._is_before(middle, earlier[between] + beyond, end[between])
+            low[between[before]] = middle[before]
+            high[between[~before]] = middle[~before]
+            between = between[high[between] - low[between] > 1]
+        known = low >= at - earlier
+        return self.by_item[np.where(known, low, at - earlier)].astype(np.int64), known
+
+    def _is_before(
+        self,
+        places: Int64[np.ndarray, " some"],
+        earlier: Int64[np.ndarray, " some"],
+        end: Int64[np.ndarray, " some"],
+    ) -> Bool[np.ndarray, " some"]:
+        """Whether a play stands there that has so many earlier ones, before row `end`."""
+        rows = self.by_item[np.minimum(places, len(self.by_item) - 1)]
+        # the next item's plays are fewer: as many earlier ones has none but the same item's
+        there = (places < len(self.by_item)) & (self.earlier[rows] == earlier)
+        return there & (rows < end)
 
     def plays(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int32, Shaped
+from jaxtyping import Int32, Int64, Shaped
 
 from antiphon.catalogue import Catalogue
 from antiphon.schema import FittedCategorical
@@ -25,6 +25,7 @@ class RowFinder:
         self._unit = 8 * devices
         self._most = 0
         self._place = np.zeros(rows, np.int32)
+        self._is_found = np.zeros(rows, bool)
         self._found = np.zeros(0, np.int32)
         self.capacity = self._even(min(capacity, rows))
 
@@ -55,13 +56,14 @@ class RowFinder:
     def _even(self, capacity: int) -> int:
         return -(-capacity // self._unit) * self._unit
 
-    def where(self, ids: Int32[np.ndarray, " ids"]) -> Int32[np.ndarray, " ids"]:
-        """Where each id stands among those last found; -1 for ids that aren't there."""
-        if not len(self._found):
-            return np.full(len(ids), -1, np.int32)
-        place = self._place[ids]
-        there = self._found[np.minimum(place, len(self._found) - 1)] == ids
-        return np.where(there, place, -1).astype(np.int32)
+    def among(
+        self, ids: Int32[np.ndarray, " ids"]
+    ) -> tuple[Int64[np.ndarray, " found"], Int32[np.ndarray, " found"]]:
+        """Which of many ids are among those last found, and where there they stand."""
+        self._is_found[self._found] = True
+        found = np.flatnonzero(self._is_found[ids])
+        self._is_found[self._found] = False
+        return found, self._place[ids[found]]
 
 
 class ItemInputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -163,6 +164,61 @@ def test_whoever_has_gone_is_no_trouble() -> None:
         gate.open.set()
         assert await first == 0
         assert await desk.ask_one(2) == 20
+        desk.close()
+
+    asyncio.run(main())
+
+
+def test_a_lone_request_that_is_quick_is_answered_in_the_loop() -> None:
+    calls: list[tuple[list[int], bool]] = []
+    slow = threading.Event()
+
+    def answer(asked: Sequence[int]) -> list[Any]:
+        here = threading.current_thread() is threading.main_thread()
+        calls.append((list(asked), here))
+        if slow.is_set():
+            time.sleep(0.3)
+        if 99 in asked:
+            raise RuntimeError("broken")
+        return [10 * one for one in asked]
+
+    async def main() -> None:
+        desk = Batcher[int, int](answer, together=4, queue=6, deadline_s=30.0, quick_s=0.2)
+        assert await desk.ask_one(1) == 10, "nobody knows yet how long it takes"
+        assert await desk.ask_one(2) == 20
+        assert await asyncio.gather(desk.ask_one(3), desk.ask_one(4)) == [30, 40]
+        assert await desk.ask([5, 6]) == [50, 60]
+        with pytest.raises(RuntimeError, match="broken"):
+            await desk.ask_one(99)
+        assert not desk.waiting
+        slow.set()
+        assert await desk.ask_one(7) == 70
+        assert await desk.ask_one(8) == 80, "the last one took long"
+        desk.close()
+
+    asyncio.run(main())
+    assert calls == [
+        ([1], False),
+        ([2], True),
+        ([3, 4], False),
+        ([5, 6], False),
+        ([99], True),
+        ([7], True),
+        ([8], False),
+    ]
+
+
+def test_while_the_thread_answers_the_loop_does_not() -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        desk = batcher(gate, quick_s=30.0)
+        first = await behind_one(gate, desk)
+        second = asyncio.create_task(desk.ask_one(1))
+        await asyncio.sleep(0.05)
+        assert gate.batches == [[0]]
+        gate.open.set()
+        assert await asyncio.gather(first, second) == [0, 10]
         desk.close()
 
     asyncio.run(main())

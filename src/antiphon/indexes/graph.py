@@ -26,8 +26,8 @@ from antiphon.scan import TopK
 
 __all__ = ["Graph", "Neighbours", "Reach"]
 
-AT_ONCE = 1024
-"""Queries of which all that they meet is in memory."""
+AT_ONCE = 1 << 18
+"""Items that queries meet, or that are scored, in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Graph:
         laid = self._layout.of_queries(queries)
         widths = self._first_widths(len(queries), k, share, exclude)
         while len(rows := np.flatnonzero((widths > 0) & (widths <= self.reach.widest))):
-            rows = rows[:AT_ONCE]
+            rows = rows[: max(1, AT_ONCE // max(2 * k + SPARE, int(widths[rows].max())))]
             met = self._meet(laid[rows], widths[rows])
             keep = _may_be_listed(met, rows, exclude, mask)
             widths[rows], lists = self._lists(queries[rows], met, keep, widths[rows], k)

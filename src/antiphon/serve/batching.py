@@ -3,12 +3,17 @@
 One thread runs the model, so that the loop stays free to read and write. Nobody waits for a batch
 to fill: an idle thread takes what has come in, be it one request. All that is asked of a batcher is
 asked in one loop.
+
+A request that comes alone, and is answered as quickly as the last one that did, the loop answers
+itself: waking a thread and being woken by it would take a good part of that time again, and what
+comes in meanwhile would wait for the model anyway.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import threading
 import time
 from collections import deque
@@ -45,6 +50,7 @@ class Batcher(Generic[Asked, Answered]):
         together: how many requests it is given at once; one call with more goes by itself.
         queue: how many may wait.
         deadline_s: how long one may wait.
+        quick_s: what a lone request must take less than to be answered in the loop; 0 for never.
     """
 
     def __init__(
@@ -54,11 +60,15 @@ class Batcher(Generic[Asked, Answered]):
         together: int,
         queue: int,
         deadline_s: float,
+        quick_s: float = 0.0,
     ) -> None:
         self._answer = answer
         self._together = together
         self._room = queue
         self._deadline_s = deadline_s
+        self._quick_s = quick_s
+        self._lone_s = math.inf
+        self._busy = False
         self._queue: deque[_Waiting[Asked, Answered]] = deque()
         self._waiting = 0
         self._calling = False
@@ -109,10 +119,15 @@ class Batcher(Generic[Asked, Answered]):
         return answer
 
     def _call(self) -> None:
-        """Wake the thread once for all that came in with one look at the network."""
+        """See to all that came in with one look at the network: wake the thread once for it."""
         self._calling = False
         with self._wake:
-            self._wake.notify()
+            lone = not self._busy and self._lone_s < self._quick_s and len(self._queue) == 1
+            if not lone or len(self._queue[0].asked) > 1:
+                self._wake.notify()
+                return
+            batch = self._next()
+        _tell(self._answers(batch))
 
     def close(self) -> None:
         """Answer what was taken, and stop."""
@@ -127,8 +142,9 @@ class Batcher(Generic[Asked, Answered]):
             late = [one for one in batch if one.deadline < now]
             timely = [one for one in batch if one.deadline >= now]
             _settle([(one, TooLateError()) for one in late])
-            if timely:
-                _settle(self._answers(timely))
+            results = self._answers(timely) if timely else []
+            self._busy = False  # who is told may ask again before this thread looks
+            _settle(results)
 
     def _take(self) -> list[_Waiting[Asked, Answered]]:
         with self._wake:
@@ -136,21 +152,30 @@ class Batcher(Generic[Asked, Answered]):
                 if self._closed:
                     return []
                 self._wake.wait()
-            batch = [self._queue.popleft()]
-            size = len(batch[0].asked)
-            while self._queue and size + len(self._queue[0].asked) <= self._together:
-                batch.append(self._queue.popleft())
-                size += len(batch[-1].asked)
-            self._waiting -= size
-            return batch
+            self._busy = True
+            return self._next()
+
+    def _next(self) -> list[_Waiting[Asked, Answered]]:
+        """The next batch, which waits no more."""
+        batch = [self._queue.popleft()]
+        size = len(batch[0].asked)
+        while self._queue and size + len(self._queue[0].asked) <= self._together:
+            batch.append(self._queue.popleft())
+            size += len(batch[-1].asked)
+        self._waiting -= size
+        return batch
 
     def _answers(
         self, batch: list[_Waiting[Asked, Answered]]
     ) -> list[tuple[_Waiting[Asked, Answered], list[Answered | Exception] | Exception]]:
+        asked = [request for one in batch for request in one.asked]
+        started = time.perf_counter()
         try:
-            answers = list(self._answer([request for one in batch for request in one.asked]))
+            answers = list(self._answer(asked))
         except Exception as error:  # the thread must outlive whatever goes wrong
             return [(one, error) for one in batch]
+        if len(asked) == 1:
+            self._lone_s = time.perf_counter() - started
         ends = itertools.accumulate(len(one.asked) for one in batch)
         return [
             (one, answers[end - len(one.asked) : end]) for one, end in zip(batch, ends, strict=True)
@@ -160,16 +185,19 @@ class Batcher(Generic[Asked, Answered]):
 def _settle(
     results: list[tuple[_Waiting[Asked, Answered], list[Answered | Exception] | Exception]],
 ) -> None:
-    """Tell whoever asked; they all run in one loop, which is woken once."""
-
-    def settle() -> None:
-        for one, result in results:
-            if one.future.done():  # whoever asked has gone
-                continue
-            if isinstance(result, Exception):
-                one.future.set_exception(result)
-            else:
-                one.future.set_result(result)
-
+    """Tell whoever asked, from another thread; they all run in one loop, which is woken once."""
     if results:
-        results[0][0].future.get_loop().call_soon_threadsafe(settle)
+        results[0][0].future.get_loop().call_soon_threadsafe(_tell, results)
+
+
+def _tell(
+    results: list[tuple[_Waiting[Asked, Answered], list[Answered | Exception] | Exception]],
+) -> None:
+    """Tell whoever asked, in their loop."""
+    for one, result in results:
+        if one.future.done():  # whoever asked has gone
+            continue
+        if isinstance(result, Exception):
+            one.future.set_exception(result)
+        else:
+            one.future.set_result(result)
