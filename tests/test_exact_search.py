@@ -65,7 +65,7 @@ def test_however_many_ask_together(rows: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-@pytest.mark.parametrize("rows", [1, 13])
+@pytest.mark.parametrize("rows", [2, 13])
 def test_a_lone_block_is_shared_by_parts_of_the_corpus(rows, threads, monkeypatch) -> None:
     monkeypatch.setattr(exact_search, "SHARED", 100)
     parts = []

@@ -136,13 +136,7 @@ class TestFaissScan(OnDisk):
         monkeypatch.setattr(faiss_scan, "FEW_ALLOWED", 50)
         return lambda candidates: _scan(candidates, tmp_path)
 
-    @settings(  # fixtures only build; and a subclass runs it too, whose examples hold for both
-        suppress_health_check=[
-            HealthCheck.function_scoped_fixture,
-            HealthCheck.differing_executors,
-        ],
-        max_examples=60,
-    )
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
     @given(
         seed=st.integers(0, 10_000),
         items=st.integers(1, 300),
@@ -222,25 +216,6 @@ class TestFaissScan(OnDisk):
         off = np.abs(queries.astype(np.float64) @ candidates[1:].T - rough).max(axis=1)
         assert (off <= layout.error(laid)).all()
         assert (off >= layout.error(laid) / 30).all()
-
-
-class TestSharedFaissScan(TestFaissScan):
-    """Each query searched for by three threads, each in a part of the file."""
-
-    @pytest.fixture(autouse=True)
-    def parts(self, monkeypatch) -> None:
-        monkeypatch.setattr(faiss_scan, "SHARED", 5)
-        monkeypatch.setattr(faiss_scan, "processors", lambda: 3)
-
-    def test_the_parts_are_those_of_the_file(self, build: Build) -> None:
-        index = build(embeddings(1, 1001))
-        # 1000 candidates: a third each, 333 1/3 rounded down
-        assert [(first, part.ntotal) for first, part in index._parts] == [
-            (1, 333),
-            (334, 333),
-            (667, 334),
-        ]
-        assert not any(part.codes.is_owned for _, part in index._parts)
 
 
 class TestFaissGraph(OnDisk):

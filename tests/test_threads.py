@@ -12,6 +12,7 @@ from antiphon.own_library import own_items
 from antiphon.queries import Queries
 from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
+from antiphon.retrieval import FEW_QUERIES
 from antiphon.threads import aside, single_threaded_blas
 from searched_run import trained_model
 
@@ -78,3 +79,17 @@ def test_what_is_raised_aside_is_raised_where_the_result_is_asked_for() -> None:
     coming = aside(fail)
     with pytest.raises(KeyError, match="there"):
         coming.result()
+
+
+@pytest.mark.parametrize("queries", [1, FEW_QUERIES, FEW_QUERIES + 1])
+def test_scores_are_the_same_whichever_thread_makes_them(tmp_path_factory, queries) -> None:
+    model = trained_model(tmp_path_factory)
+    users = (np.arange(queries) % model.prepared.schema.user_count + 1).astype(np.int32)
+    now_s = np.full(queries, model.prepared.schema.held_out_start_s)
+    context = {name: values[:queries] for name, values in model.prepared.events.context.items()}
+    asked = Queries(users, users.astype(np.int64), now_s, context)
+    embedded, own = model.embed(asked), own_items(model.prepared.events, asked)
+    scoring = model.scoring(asked, embedded, own)
+    here = model.own_scores(asked, embedded, own)
+    np.testing.assert_array_equal(scoring().score, here.score)
+    assert scoring() is scoring(), "scored once"

@@ -133,9 +133,10 @@ class Answering:
         )
         embedded = model.embed(queries, history, shelf.corpus)
         had = own_items(pasts.events, owners)
-        own = model.own_scores(queries, embedded, had, shelf.corpus)
+        scoring = model.scoring(queries, embedded, had, shelf.corpus)
         wanted, repeats = [one.wanted for one in checked], model.repeats is not None
-        lists = lists_of(shelf, embedded, own, wanted, repeats=repeats)
+        lists = lists_of(shelf, embedded, had, scoring, wanted, repeats=repeats)
+        own = scoring()
         whys: dict[int, list[Why]] = {}
         asked = [row for row, one in enumerate(checked) if one.request.why]
         if asked:

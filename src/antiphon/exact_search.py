@@ -106,7 +106,9 @@ class ExactSearch:
             numbers[rows], scores[rows] = scan.run(sharing)
 
         alone = len(starts) == 1
-        sharing = max(1, min(threads, len(self.candidates) // SHARED)) if alone else 1
+        # a lone query takes as long by two, and its user's library is scored meanwhile
+        several = alone and len(queries) > 1
+        sharing = max(1, min(threads, len(self.candidates) // SHARED)) if several else 1
         with single_threaded_blas():
             if threads == 1 or alone:
                 for start in starts:

@@ -6,7 +6,7 @@ for together.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from antiphon.exclusions import Exclusions
 from antiphon.indexes import Filter, Limit, TopK, merge_top_k, spread
 from antiphon.indexes.filters import rows_of
 from antiphon.indexes.lists import empty_lists
-from antiphon.own_library import OwnScores
+from antiphon.own_library import OwnItems, OwnScores
 from antiphon.request import Mode
 from antiphon.shelf import Shelf
 
@@ -51,7 +51,8 @@ class Wanted:
 def lists_of(
     shelf: Shelf,
     embedded: Float32[np.ndarray, "queries width"],
-    own: OwnScores,
+    own: OwnItems,
+    scoring: Callable[[], OwnScores],
     wanted: Sequence[Wanted],
     *,
     repeats: bool,
@@ -62,6 +63,7 @@ def lists_of(
         shelf: what may be listed.
         embedded: the queries.
         own: what their users have had.
+        scoring: gives the same, scored; not asked for before the search is done.
         wanted: of each query.
         repeats: whether what users have had is scored otherwise than all else.
     """
@@ -72,7 +74,7 @@ def lists_of(
     for members in groups.values():
         rows = np.array(members, np.int64)
         some = [wanted[row] for row in members]
-        numbers, scores = _group(shelf, embedded, own, rows, some, repeats)
+        numbers, scores = _group(shelf, embedded, own, scoring, rows, some, repeats)
         for place, row in enumerate(members):
             count = min(int(np.count_nonzero(numbers[place])), wanted[row].k)
             found[row] = numbers[place, :count], scores[place, :count]
@@ -82,7 +84,8 @@ def lists_of(
 def _group(
     shelf: Shelf,
     embedded: Float32[np.ndarray, "queries width"],
-    own: OwnScores,
+    own: OwnItems,
+    scoring: Callable[[], OwnScores],
     rows: Int64[np.ndarray, " some"],
     wanted: Sequence[Wanted],
     repeats: bool,
@@ -106,7 +109,7 @@ def _group(
             found[0][places], found[1][places] = lists
         places = np.flatnonzero(merged[some])
         if len(places):
-            before = own.best(depth, rows[some[places]], keep)
+            before = scoring().best(depth, rows[some[places]], keep)
             both = merge_top_k([(found[0][places], found[1][places]), before], depth)
             found[0][places], found[1][places] = both
         return found
@@ -120,7 +123,7 @@ def _group(
 
 
 def _exclusions(
-    own: OwnScores, rows: Int64[np.ndarray, " some"], left_out: Bool[np.ndarray, " some"]
+    own: OwnItems, rows: Int64[np.ndarray, " some"], left_out: Bool[np.ndarray, " some"]
 ) -> Exclusions:
     """What each query's user has had; nothing for those who may be listed it."""
     lengths = np.where(left_out, np.diff(own.offsets)[rows], 0)
@@ -131,6 +134,6 @@ def _exclusions(
     )
 
 
-def _passing(own: OwnScores, among: Filter) -> Bool[np.ndarray, " pairs"]:
+def _passing(own: OwnItems, among: Filter) -> Bool[np.ndarray, " pairs"]:
     """Which pairs a filter lets pass."""
     return np.isin(own.item_number, among.item_number) == among.allow

@@ -7,9 +7,9 @@ ended and are memory-mapped; a past event is looked up among them, exactly as tr
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from antiphon.exact_search import top_k_inner_product
 from antiphon.exclusions import Exclusions
 from antiphon.history import History, gather_history
 from antiphon.indexes import Index, NumpyScan, merge_top_k, open_index
+from antiphon.indexes.graph import Graph
 from antiphon.indexes.lists import empty_lists
 from antiphon.library import Plays
 from antiphon.own_library import OwnItems, OwnScores, own_items, slices_of_events
@@ -31,11 +32,13 @@ from antiphon.queries import Queries
 from antiphon.query_vectors import QueryVectors
 from antiphon.repeat_scores import RepeatScores
 from antiphon.request import Mode
-from antiphon.threads import single_threaded_blas
+from antiphon.threads import aside, single_threaded_blas
 
 __all__ = ["TrainedModel"]
 
 CHUNK_QUERIES = 1024
+FEW_QUERIES = 32
+"""So many leave a processor free for what their users have had, while they are searched for."""
 
 
 @dataclass(frozen=True)
@@ -161,13 +164,13 @@ class TrainedModel:
         for rows in slices_of_events(events, queries):
             some = queries.take(np.arange(rows.start, rows.stop))
             had = own_items(events, some)
-            scored = self.own_scores(some, embedded[rows], had)
+            scoring = self.scoring(some, embedded[rows], had)
             if mode == "all":
                 left_out = Exclusions(had.offsets, had.item_number)
                 others = self.search.top_k(embedded[rows], k, exclude=left_out)
-                numbers[rows], scores[rows] = merge_top_k([others, scored.best(k)], k)
+                numbers[rows], scores[rows] = merge_top_k([others, scoring().best(k)], k)
             else:
-                numbers[rows], scores[rows] = scored.best(k)
+                numbers[rows], scores[rows] = scoring().best(k)
         return numbers, scores
 
     def rank_among(
@@ -219,6 +222,22 @@ class TrainedModel:
             np.dot(vectors[start:end].astype(np.float64), counted[row], out=score[start:end])
         score += self.repeat_of(asked, own.query(), own.plays)
         return OwnScores(own.offsets, own.item_number, score.astype(np.float32))
+
+    def scoring(
+        self,
+        queries: Queries,
+        embedded: Float32[np.ndarray, "queries width_and_trend"],
+        own: OwnItems,
+        corpus: Corpus | None = None,
+    ) -> Callable[[], OwnScores]:
+        """`own_scores`, to be called when they are needed; of few queries begun in another thread.
+
+        Many take all processors; by graph, few are found before they are scored.
+        """
+        work = cache(partial(self.own_scores, queries, embedded, own, corpus))
+        if len(queries) <= FEW_QUERIES and not isinstance((corpus or self.corpus).index, Graph):
+            return aside(work).result
+        return work
 
     def asked(
         self, context: Mapping[str, Shaped[np.ndarray, "queries ..."]], queries: int

@@ -9,8 +9,6 @@ the corpus once for all of them.
 
 from __future__ import annotations
 
-import itertools
-from functools import partial
 from typing import Any
 
 import faiss
@@ -24,7 +22,6 @@ from antiphon.indexes.lists import SPARE, best, empty_lists, score
 from antiphon.indexes.numpy_scan import NumpyScan
 from antiphon.indexes.protocol import check_search
 from antiphon.scan import TopK
-from antiphon.threads import aside, processors
 
 __all__ = ["FaissScan"]
 
@@ -37,8 +34,6 @@ FEW_LEFT_OUT = 512
 up during the scan takes longer."""
 FEW_ALLOWED = 20_000
 """Up to so many allowed items are scored without a scan."""
-SHARED = 1 << 15
-"""Candidates a thread from which a query is shared by several: handing over takes time too."""
 
 
 class FaissScan:
@@ -56,7 +51,6 @@ class FaissScan:
         self.numpy = NumpyScan(candidates)
         self._candidates = candidates
         self._storage = storage
-        self._parts = _parts(storage, max(1, min(processors(), self.item_count // SHARED)))
         self._layout = layout
 
     @property
@@ -135,7 +129,9 @@ class FaissScan:
         dropped: Int32[np.ndarray, " excluded"] | None = None,
     ) -> tuple[Int32[np.ndarray, " best"], Float32[np.ndarray, " best"]] | None:
         """The list by one scan that brings so many of those there are; None: it takes more."""
-        rough, numbers = self._bring(laid, brought, parameters)
+        faiss.omp_set_num_threads(1)  # a team of threads costs more than one query
+        rough, labels = self._storage.search(laid[None], brought, params=parameters)
+        numbers = (labels[0][labels[0] >= 0] + 1).astype(np.int32)
         whole, last = len(numbers) >= available, len(numbers) - 1
         if dropped is not None:
             kept = _others(numbers, dropped)
@@ -149,23 +145,9 @@ class FaissScan:
         if len(listed[1]) == k:
             kth = float(listed[1][-1])
             slack = abs(kth) * float(np.finfo(np.float32).eps)
-            if kth - slack > float(rough[last]) + error:
+            if kth - slack > float(rough[0][last]) + error:
                 return listed
         return None
-
-    def _bring(
-        self, laid: Float32[np.ndarray, " padded"], brought: int, parameters: Any
-    ) -> tuple[Float32[np.ndarray, " brought"], Int32[np.ndarray, " brought"]]:
-        """The best by their rough scores: these, best first, and the items' numbers."""
-        # a selection is by number, and numbers are those of the whole
-        parts = self._parts if parameters is None else [(1, self._storage)]
-        others = [aside(partial(_search, *part, laid, brought)) for part in parts[1:]]
-        found = [_search(*parts[0], laid, brought, parameters), *(one.result() for one in others)]
-        if len(found) == 1:
-            return found[0]
-        rough, numbers = (np.concatenate(both) for both in zip(*found, strict=True))
-        order = np.argsort(-rough)[:brought]
-        return rough[order], numbers[order]
 
     def _selecting(
         self,
@@ -191,38 +173,3 @@ def _others(
     ascending = np.sort(dropped)
     place = np.searchsorted(ascending, numbers)
     return np.flatnonzero(ascending.take(place, mode="clip") != numbers)
-
-
-def _search(
-    first: int,
-    storage: Any,
-    laid: Float32[np.ndarray, " padded"],
-    brought: int,
-    parameters: Any = None,
-) -> tuple[Float32[np.ndarray, " brought"], Int32[np.ndarray, " brought"]]:
-    """The best of a part whose candidates are numbered from `first` on."""
-    faiss.omp_set_num_threads(1)  # a team of threads costs more than one query
-    rough, labels = storage.search(laid[None], brought, params=parameters)
-    found = labels[0] >= 0
-    return rough[0][found], (labels[0][found] + first).astype(np.int32)
-
-
-def _parts(storage: Any, parts: int) -> list[tuple[int, Any]]:
-    """Views of a mapped storage, each with the number of its first candidate."""
-    if parts == 1 or storage.codes.is_owned:
-        return [(1, storage)]
-    codes = faiss.rev_swig_ptr(storage.codes.data(), storage.codes.size())
-    bounds = np.linspace(0, storage.ntotal, parts + 1).astype(int).tolist()
-    views = []
-    for start, end in itertools.pairwise(bounds):
-        view = faiss.IndexScalarQuantizer(
-            storage.d, faiss.ScalarQuantizer.QT_bf16, storage.metric_type
-        )
-        some = codes[start * storage.code_size : end * storage.code_size]
-        # what is mapped stays so as long as any of them is there
-        view.codes = faiss.MaybeOwnedVectorUInt8.create_view(
-            faiss.swig_ptr(some), some.size, storage.codes.owner
-        )
-        view.ntotal = end - start
-        views.append((start + 1, view))
-    return views
