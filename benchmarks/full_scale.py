@@ -64,7 +64,7 @@ def stage(name: str, command: Sequence[str], made: Path) -> dict[str, Any]:
     Args:
         name: of the stage.
         command: prints JSON.
-        made: what it leaves on disk.
+        made: the folder it leaves, if it leaves one.
     """
     print(name, "...", file=sys.stderr, flush=True)
     started = time.perf_counter()
@@ -91,14 +91,13 @@ def stage(name: str, command: Sequence[str], made: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - started
     if running.returncode:
         raise SystemExit(f"{name} failed with {running.returncode}")
-    files = [made] if made.is_file() else [path for path in made.rglob("*") if path.is_file()]
     return {
         "stage": name,
         "seconds": round(seconds, 1),
         "memory_bytes": most["RssAnon"],
         "resident_bytes": most["VmHWM"],
-        "disk_bytes": sum(path.stat().st_size for path in files),
-        "told": json.loads(told) if told.strip() else None,
+        "disk_bytes": sum(path.stat().st_size for path in made.rglob("*") if path.is_file()),
+        "told": json.loads(told),
     }
 
 

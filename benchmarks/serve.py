@@ -4,14 +4,13 @@
 
 Prints JSON. A run with made-up weights (`_made_up_run.py`) is served by a process of its own, and
 asked by another over 16 connections; by one worker process, and where the graph answers by two as
-well. `closed_loop` is the throughput: each connection asks again as
-soon as it is answered, so an answer takes 16 times as long as the service needs for one, however
-fast it is. What an answer takes is told by `open_loop`: requests come in at random at a fixed rate,
-a quarter, half and three quarters of that throughput, and waiting for a connection counts. Then
-runs are swapped meanwhile, and four times is asked what the service can do. Beside it stand the
-bare `Recommender`, and a minimal endpoint of the same framework that multiplies one random query
-with the embeddings. Memory is the service's, its share of mapped files included, when ready and at
-the end.
+well. `closed_loop` is the throughput: each connection asks again as soon as it is answered, so an
+answer takes 16 times as long as the service needs for one, however fast it is. What an answer takes
+is told by `open_loop`: requests come in at random at a fixed rate, a quarter, half and three
+quarters of that throughput, and waiting for a connection counts. Then runs are swapped meanwhile,
+and four times is asked what the service can do. Beside it stand the bare `Recommender`, and a
+minimal endpoint of the same framework that multiplies one random query with the embeddings. Memory
+is the service's, its share of mapped files included, when ready and at the end.
 """
 
 from __future__ import annotations

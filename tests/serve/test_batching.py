@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from antiphon.request import Request
 from antiphon.serve.batching import Batcher, BusyError, TooLateError
+from antiphon.serve.desks import _is_small
+from antiphon.serve.loaded import Alike
 
 
 class Gate:
@@ -183,13 +186,15 @@ def test_a_lone_request_that_is_quick_is_answered_in_the_loop() -> None:
         return [10 * one for one in asked]
 
     async def main() -> None:
-        desk = Batcher[int, int](answer, together=4, queue=6, deadline_s=30.0, quick_s=0.2)
+        limits: Any = {"together": 4, "queue": 6, "deadline_s": 30.0}
+        desk = Batcher[int, int](answer, is_small=lambda n: n < 100, quick_s=0.2, **limits)
         assert await desk.ask_one(1) == 10, "nobody knows yet how long it takes"
         assert await desk.ask_one(2) == 20
         assert await asyncio.gather(desk.ask_one(3), desk.ask_one(4)) == [30, 40]
         assert await desk.ask([5, 6]) == [50, 60]
         with pytest.raises(RuntimeError, match="broken"):
             await desk.ask_one(99)
+        assert await desk.ask_one(100) == 1000, "not a small one"
         assert not desk.waiting
         slow.set()
         assert await desk.ask_one(7) == 70
@@ -203,6 +208,7 @@ def test_a_lone_request_that_is_quick_is_answered_in_the_loop() -> None:
         ([3, 4], False),
         ([5, 6], False),
         ([99], True),
+        ([100], False),
         ([7], True),
         ([8], False),
     ]
@@ -212,7 +218,7 @@ def test_while_the_thread_answers_the_loop_does_not() -> None:
     gate = Gate()
 
     async def main() -> None:
-        desk = batcher(gate, quick_s=30.0)
+        desk = batcher(gate, is_small=lambda _: True, quick_s=30.0)
         first = await behind_one(gate, desk)
         second = asyncio.create_task(desk.ask_one(1))
         await asyncio.sleep(0.05)
@@ -222,3 +228,20 @@ def test_while_the_thread_answers_the_loop_does_not() -> None:
         desk.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("asked", "small"),
+    [
+        (Request(1, {"mood": "a"}, history=[2, 3], mode="repeat"), True),
+        (Request(1, k=101), False),
+        (Request(1, why=True), False),
+        (Request(1, where={"artist": [4]}), False),
+        (Request(1, at_most={"artist": 1}), False),
+        (Request(1, allow=[]), False),
+        (Request(1, deny=[5]), False),
+        (Alike(1, 10), False),
+    ],
+)
+def test_which_requests_the_loop_may_answer(asked: Request | Alike, small: bool) -> None:
+    assert _is_small(asked) == small

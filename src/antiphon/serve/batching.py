@@ -4,9 +4,9 @@ One thread runs the model, so that the loop stays free to read and write. Nobody
 to fill: an idle thread takes what has come in, be it one request. All that is asked of a batcher is
 asked in one loop.
 
-A request that comes alone, and is answered as quickly as the last one that did, the loop answers
-itself: waking a thread and being woken by it would take a good part of that time again, and what
-comes in meanwhile would wait for the model anyway.
+A small request that comes alone the loop answers itself, as long as the last such one was quick:
+waking a thread and being woken by it would take a good part of that time again, and what comes in
+meanwhile would wait for the model anyway.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Batcher(Generic[Asked, Answered]):
         together: how many requests it is given at once; one call with more goes by itself.
         queue: how many may wait.
         deadline_s: how long one may wait.
-        quick_s: what a lone request must take less than to be answered in the loop; 0 for never.
+        is_small: which requests may be answered in the loop; by default none.
+        quick_s: what the last of these must have taken less than.
     """
 
     def __init__(
@@ -60,12 +61,14 @@ class Batcher(Generic[Asked, Answered]):
         together: int,
         queue: int,
         deadline_s: float,
+        is_small: Callable[[Asked], bool] = lambda _: False,
         quick_s: float = 0.0,
     ) -> None:
         self._answer = answer
         self._together = together
         self._room = queue
         self._deadline_s = deadline_s
+        self._is_small = is_small
         self._quick_s = quick_s
         self._lone_s = math.inf
         self._busy = False
@@ -122,12 +125,15 @@ class Batcher(Generic[Asked, Answered]):
         """See to all that came in with one look at the network: wake the thread once for it."""
         self._calling = False
         with self._wake:
-            lone = not self._busy and self._lone_s < self._quick_s and len(self._queue) == 1
-            if not lone or len(self._queue[0].asked) > 1:
+            idle = not self._busy and len(self._queue) == 1
+            if not (idle and self._lone_s < self._quick_s and self._is_lone(self._queue[0].asked)):
                 self._wake.notify()
                 return
             batch = self._next()
         _tell(self._answers(batch))
+
+    def _is_lone(self, asked: Sequence[Asked]) -> bool:
+        return len(asked) == 1 and self._is_small(asked[0])
 
     def close(self) -> None:
         """Answer what was taken, and stop."""
@@ -174,7 +180,7 @@ class Batcher(Generic[Asked, Answered]):
             answers = list(self._answer(asked))
         except Exception as error:  # the thread must outlive whatever goes wrong
             return [(one, error) for one in batch]
-        if len(asked) == 1:
+        if self._is_lone(asked):
             self._lone_s = time.perf_counter() - started
         ends = itertools.accumulate(len(one.asked) for one in batch)
         return [

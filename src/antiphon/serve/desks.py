@@ -17,7 +17,8 @@ __all__ = ["Desks", "Write"]
 Write = Callable[[], Any]
 SEARCHES_WAITING = 16
 QUICK_S = 0.008
-"""A model that answers one request in less doesn't keep a loop from anything for long."""
+"""A model that answers one small request in less doesn't keep a loop from anything for long."""
+SMALL_K = 100
 
 
 class Desks:
@@ -44,6 +45,7 @@ class Desks:
             together=limits.together,
             queue=limits.queue,
             deadline_s=deadline_s,
+            is_small=_is_small,
             quick_s=QUICK_S,
         )
         self.writes = Batcher[Write, Any](
@@ -60,6 +62,13 @@ class Desks:
         """Finish what was taken, and stop."""
         for desk in (self.model, self.writes, self.lookups):
             desk.close()
+
+
+def _is_small(asked: Request | Alike) -> bool:
+    """Whether a request takes about as long as all others of its kind."""
+    if isinstance(asked, Alike) or asked.k > SMALL_K or asked.why:
+        return False
+    return not (asked.where or asked.at_most or asked.deny) and asked.allow is None
 
 
 def _do(writes: Sequence[Write]) -> list[Any]:
