@@ -31,12 +31,20 @@ ATTENTION = [
     "model.context_trend_half_life=0",
 ]
 PLAIN = [*ATTENTION, "model.history_length=0"]
-SAME_LOSS = ["global_batch_size=8192", "targets_per_query=1", "sampled_negatives=0"]
+SAME_LOSS = [
+    *PLAIN,
+    "train.global_batch_size=8192",
+    "train.targets_per_query=1",
+    "train.sampled_negatives=0",
+]
+HALF = "train.precision='bfloat16'"
 OURS = {
     "antiphon": [],
     "attention": ATTENTION,
     "plain": PLAIN,
-    "same_loss": [*PLAIN, *(f"train.{line}" for line in SAME_LOSS)],
+    "plain_half": [*PLAIN, HALF],
+    "same_loss": SAME_LOSS,
+    "same_loss_half": [*SAME_LOSS, HALF],
     "content": [],
 }
 """Settings of Antiphon's own cases."""
@@ -46,6 +54,8 @@ CASES = {
     "antiphon": "Antiphon, all defaults: attention over the history, trends, repeats; no content",
     "attention": "Antiphon, attention over the history; neither trends nor repeats",
     "plain": "Antiphon, the towers that the seed has: user, context and item; its own batch",
+    "plain_half": "as `plain`, the loss's products of bfloat16",
+    "same_loss_half": "as `same_loss`, its products of bfloat16",
     "same_loss": "Antiphon, those towers, and the seed's batch: 8,192 queries, in-batch negatives",
     "content": "Antiphon, all defaults, and artists, albums and audio of the items",
     "seed": "the seed's recipe: dense Adagrad over whole tables, batches of 8,192",
@@ -57,7 +67,9 @@ STEPS = {
     "antiphon": 150,
     "attention": 150,
     "plain": 200,
+    "plain_half": 200,
     "same_loss": 20,
+    "same_loss_half": 30,
     "content": 100,
     "seed": 6,
     "torch_sparse": 100,

@@ -8,11 +8,13 @@ Prints JSON. Width 64, each case in a process of its own (see `_contestants.py`)
     attention     the same without trends and repeats
     plain         the towers that the seed has, user, context and item; Antiphon's default batch
     same_loss     those towers, and the seed's batch: 8,192 queries, in-batch negatives only
+    ..._half      the same with `train.precision = "bfloat16"`
     seed          the seed's recipe: dense Adagrad over whole tables, batches of 8,192
     torch_sparse  PyTorch's sparse embeddings; towers, batch and loss of `plain`
 
 `ratios` has examples a second of Antiphon over the other's: of `plain` over the seed and over
-PyTorch, of `same_loss` over the seed. `ratios_all_on` has those of `antiphon`, which does more for
+PyTorch, of `same_loss` over the seed; `ratios_half` has them of half precision, which the seed and
+PyTorch have not. `ratios_all_on` has those of `antiphon`, which does more for
 each example than what it is compared with: over `attention`, what trends and repeats cost. Where
 PyTorch isn't installed, or a case is left out, its ratios are null.
 
@@ -35,12 +37,16 @@ from _made_up_log import Size, write_log
 
 SIZES = {"138k": Size(52_501, 138_102), "9m": Size(1_000_000, 9_390_000)}
 QUICK = {"138k": Size(2_000, 5_000), "9m": Size(20_000, 100_000)}
-CASES = ("plain", "torch_sparse", "seed", "same_loss", "attention", "antiphon")
+CASES = (
+    *("plain", "plain_half", "torch_sparse", "seed", "same_loss", "same_loss_half"),
+    *("attention", "antiphon"),
+)
 RATIOS = {
     "seed": ("plain", "seed"),
     "seed_same_loss": ("same_loss", "seed"),
     "torch_sparse": ("plain", "torch_sparse"),
 }
+HALF = {name: (f"{ours}_half", theirs) for name, (ours, theirs) in RATIOS.items()}
 ALL_ON = {
     "seed": ("antiphon", "seed"),
     "torch_sparse": ("antiphon", "torch_sparse"),
@@ -122,6 +128,7 @@ def main() -> None:
         "ratios": ratios(cases, options.sizes),
         "ratios_wanted": WANTED,
         "ratios_of": {name: f"{ours} over {theirs}" for name, (ours, theirs) in RATIOS.items()},
+        "ratios_half": ratios(cases, options.sizes, HALF),
         "ratios_all_on": ratios(cases, options.sizes, ALL_ON),
         "step_time_9m_over_138k": step_times_9m_over_138k(cases),
         "sizes": {name: vars(sizes[name]) for name in options.sizes},

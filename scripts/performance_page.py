@@ -140,10 +140,11 @@ def ratios(found: Json) -> tuple[str, dict[str, str]]:
     lines += table(["case", "items", "examples/s", "ms a step", "peak memory, GiB"], rows)
     lines.append("\nAntiphon's examples a second over the other's, in the same run:\n")
     rows = []
-    for group in ("ratios", "ratios_all_on"):
-        for name, value in found[group].items():
-            wanted = found["ratios_wanted"].get(name) if group == "ratios" else None
-            words = name.replace("_", " ") + (" (all on)" if group == "ratios_all_on" else "")
+    groups = {"ratios": "", "ratios_half": " (half precision)", "ratios_all_on": " (all on)"}
+    for group, added in groups.items():
+        for name, value in found.get(group, {}).items():
+            wanted = None if group == "ratios_all_on" else found["ratios_wanted"].get(name)
+            words = name.replace("_", " ") + added
             rows.append(
                 [
                     words,
@@ -154,7 +155,8 @@ def ratios(found: Json) -> tuple[str, dict[str, str]]:
     lines += table(["over", "times", "wanted"], rows)
     lines.append(
         "\n*seed* and *torch sparse* are of Antiphon's plain towers and default batch; *same loss* "
-        "is of those towers under the seed's own loss and batch; *all on* is of everything that "
+        "is of those towers under the seed's own loss and batch; *half precision* is with "
+        '`train.precision = "bfloat16"`, beside the others as they are; *all on* is of all that '
         "Antiphon does by default, which is more than what it is compared with does; *attention* "
         "is of attention over the history, without trends and repeats."
     )

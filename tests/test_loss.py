@@ -1,5 +1,8 @@
 """The sampled softmax against an independent reference in float64."""
 
+import re
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,6 +114,50 @@ def test_loss_and_gradient_are_those_of_the_definition(float64, tile, width) -> 
         assert float(chance) == pytest.approx(told, rel=1e-12)
         for a, b in zip(gradients, theirs(*inputs)[1], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+def _in_float32(inputs):
+    def number(x):
+        return jnp.asarray(x, jnp.float32 if x.dtype == np.float64 else x.dtype)
+
+    return jax.tree.map(number, inputs)
+
+
+def _slope(tile, half):
+    def loss(*inputs):
+        return sampled_softmax(*inputs, tile, half)[0]
+
+    return jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3)))
+
+
+def test_factors_of_half_precision_change_little() -> None:
+    """bfloat16 keeps 8 bits, so a factor is off by 2^-9 at most, and a product by 2^-8 = .004."""
+    for seed in range(5):
+        inputs = _random(seed, queries=48, negatives=80, width=34, items=90)
+        inputs = (inputs[0] / 4, *inputs[1:])
+        whole, gradients = _slope(16, half=False)(*_in_float32(inputs))
+        half, rounded = _slope(16, half=True)(*_in_float32(inputs))
+        assert half != whole
+        assert float(whole) == pytest.approx(_reference(*inputs)[0], rel=1e-5)
+        assert float(half) == pytest.approx(float(whole), rel=2e-3)
+        for a, b in zip(rounded, gradients, strict=True):
+            assert 0 < np.linalg.norm(a - b) <= 0.01 * np.linalg.norm(b)
+
+
+def test_products_are_of_half_precision_as_compiled() -> None:
+    """XLA multiplies bfloat16 in some forms of a product only, and else converts it back."""
+    cpu = Path("/proc/cpuinfo")
+    if not cpu.exists() or "avx512_bf16" not in cpu.read_text():
+        pytest.skip("this processor doesn't multiply bfloat16")
+    inputs = _in_float32(_random(0, queries=1024, negatives=1024, width=66, items=5000, own=0))
+    text = _slope(512, half=True).lower(*inputs).compile().as_text()
+    dots = re.findall(r"= f32\[(\d+),(\d+)\]\S* dot\((%\S+), (%\S+)\)", text)
+    large = [dot for dot in dots if {int(dot[0]), int(dot[1])} <= {64, 512, 2048}]
+    assert len(large) >= 3
+    for *_, left, right in large:
+        for name in (left, right):
+            (of,) = set(re.findall(rf"{re.escape(name)} = (\w+)\[", text))
+            assert of == "bf16"
 
 
 def test_an_accidental_hit_weighs_nothing(float64) -> None:

@@ -77,6 +77,7 @@ def test_the_true_context_beats_a_shuffled_one_by_more_than_its_interval(prepare
         {"model__trend_half_lives": []},
         {"train__library_negatives": 0, "train__sampled_negatives": 0},
         {"model__context_trend_half_life": 0.0},
+        {"train__precision": "bfloat16"},
         {
             "model__history_length": 0,
             "model__repeats": False,

@@ -11,7 +11,7 @@ import keras
 from jaxtyping import Array, Float32, Int32, Shaped
 
 from antiphon.batches import Batch
-from antiphon.loss import Shared, sampled_softmax
+from antiphon.loss import TILE, Shared, sampled_softmax
 from antiphon.merge import as_one
 from antiphon.repeat_term import RepeatTerm
 from antiphon.schema import Schema
@@ -67,6 +67,7 @@ class TwoTower(keras.Model):
         super().__init__(name="two_tower")
         self.shares = Devices.current_shares()
         self.table_learning_rate = train.learning_rate
+        self.half = train.precision == "bfloat16"
         self.id_dropout = model.id_dropout if schema.item else 0.0
         self.tables = {
             name: EmbeddingTable(name, rows, model.width, train.seed + number)
@@ -169,6 +170,8 @@ class TwoTower(keras.Model):
                 left_out=batch["left_out"],
                 own_log_count=own_log_count.reshape(examples, scores.own.shape[-1]),
             ),
+            TILE,
+            self.half,
         )
 
     def train_step(

@@ -114,6 +114,12 @@ class TrainSection(Section):
         description="seconds of training between checkpoints, from which a run that was killed "
         "goes on; 0 for none but on SIGTERM",
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="what the factors of the loss's products are rounded to; sums, tables and all "
+        "else are float32. bfloat16 is faster where the processor multiplies it (AVX-512 BF16, "
+        "AMX, GPU, TPU), and slower elsewhere",
+    )
     sharding: Literal["auto", "data", "rows"] = Field(
         "auto",
         description="how several devices share the tables: `data`, each has all of them; `rows`, "
