@@ -40,8 +40,8 @@ LEAST = {
 """Arguments of those that would take minutes, where all are run: all within 15 minutes."""
 APART = ("ablations", "newcomers", "shapes")
 """About models and not about speed; run by hand, see docs/results.md."""
-LONG = ("full_scale",)
-"""Takes an hour; run only if it is named."""
+LONG = ("full_scale", "memory_limit")
+"""Takes an hour, or needs to be root; run only if it is named."""
 MOST_SECONDS = 420
 """Of one benchmark, where all are run, after which it is ended and counts as failed."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from performance_tables import full_scale, service, table
+from performance_tables import full_scale, memory_limit, service, table
 
 from antiphon.report.curves import Curve, curves
 from antiphon.report.scales import Number, Scale
@@ -96,6 +96,7 @@ def main() -> int:
     sections = {
         "training": ratios,
         "catalogue": catalogue,
+        "memory_limit": memory_limit,
         "limits": limits,
         "equal_quality": equal_quality,
         "full_scale": full_scale,

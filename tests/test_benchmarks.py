@@ -241,6 +241,31 @@ def test_a_page_is_made_of_the_results_there_are(
         assert len(lines) == 3
 
 
+def test_a_limit_of_memory_is_told_in_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = {
+        "step_seconds": 0.05,
+        "peak_memory_bytes": 9 * 2**30,
+        "anonymous_memory_bytes": 2**31,
+        "input_wait_share": 0.0123,
+    }
+    limited = case | {"step_seconds": 0.06, "limit_bytes": 2**33, "most_used_bytes": 2**32}
+    found = {
+        "sizes": {"138k": {"items": 138_102}, "9m": {"items": 9_390_000}},
+        "steps_over_138k": {"138k": 1, "9m": 1, "9m_limited": 1.2},
+        "cases": {"138k": case, "9m": {"missing": "no memory"}, "9m_limited": limited},
+    }
+    text = json.dumps(bench.document("memory_limit", [], 2.0, found))
+    (tmp_path / "memory_limit.json").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["performance_page.py", "--results", str(tmp_path)])
+    assert performance_page.main() == 0
+    page = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    assert "| 138,102 | none | 50.0 | 1.00 | 2.00 / 9.00 | 1.2% |" in page
+    assert "| 9,390,000 | no memory |  |  |  |  |" in page
+    assert "| 9,390,000 | 8 GiB | 60.0 | 1.20 | 2.00 / 4.00 | 1.2% |" in page
+
+
 def test_the_chain_and_the_service_are_told_in_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
