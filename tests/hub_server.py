@@ -214,9 +214,9 @@ def _handler(hub: HubServer, name: Literal["hub", "content"]) -> type[BaseHTTPRe
                     return
                 block = body[begin : min(begin + _BLOCK_BYTES, stop)]
                 sent = bytes(255 - byte for byte in block) if hub.corrupt else block
-                self.wfile.write(sent)
-                with hub.lock:
+                with hub.lock:  # before who waits for them can have them
                     hub.sent_bytes += len(block)
+                self.wfile.write(sent)
                 begin += len(block)
             if stop < end:
                 self.close_connection = True

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from serving import wait_until
 from test_durability import post, wait_for
@@ -58,10 +57,6 @@ def both(run: Path, postgres: str) -> Iterator[tuple[int, int]]:
     """The ports of two services with the same store."""
     with ExitStack() as stack:
         yield tuple(stack.enter_context(process(run, postgres)) for _ in range(2))
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        for name in ("event", "item", "withdrawn", "version"):
-            connection.execute(f"DROP TABLE antiphon_{name}")
-        connection.execute("DROP SEQUENCE antiphon_call")
 
 
 def answer(port: int, path: str, body: Any) -> Any:
