@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from antiphon.loss import Shared, sampled_softmax
+from antiphon.loss import Shared, _rounded, sampled_softmax
 
 
 def _reference(query, candidate, bonus, own, shared):
@@ -143,6 +143,15 @@ def test_factors_of_half_precision_change_little() -> None:
         assert float(half) == pytest.approx(float(whole), rel=2e-3)
         for a, b in zip(rounded, gradients, strict=True):
             assert 0 < np.linalg.norm(a - b) <= 0.01 * np.linalg.norm(b)
+
+
+def test_a_weight_is_rounded_to_the_nearest_bfloat16() -> None:
+    rng = np.random.default_rng(0)
+    some = np.exp(-rng.exponential(20, 10_000)).astype(np.float32)
+    some = np.concatenate([some, np.array([0, 1, 1e-45, 1 - 2**-24, 1 + 2**-8], np.float32)])
+    ours = np.asarray(_rounded(jnp.asarray(some)), np.float32)
+    theirs = np.asarray(jnp.asarray(some).astype(jnp.bfloat16), np.float32)
+    np.testing.assert_array_equal(abs(ours - some), abs(theirs - some))
 
 
 def test_products_are_of_half_precision_as_compiled() -> None:

@@ -40,7 +40,7 @@ REGISTER = 16
 """Numbers in the widest vector register that there is."""
 UNROLLED = 2
 """Up to so many tiles do without a loop, whose copies would cost a tenth of the time. Of more, each
-is half as large, which takes .95 of it."""
+is half as large, which takes .96 of it."""
 EVERY = 8
 """Chance hardly differs from query to query: every eighth of a tile tells it, for a twentieth of
 the time less."""

@@ -118,7 +118,7 @@ class TrainSection(Section):
         "float32",
         description="what the factors of the loss's products are rounded to; sums, tables and all "
         "else are float32. bfloat16 is faster where the processor multiplies it (AVX-512 BF16, "
-        "AMX, GPU, TPU), and slower elsewhere",
+        "AMX, GPU, TPU), and gains nothing elsewhere",
     )
     sharding: Literal["auto", "data", "rows"] = Field(
         "auto",
