@@ -30,12 +30,18 @@ FIRST = ("limits", "training", "catalogue", "equal_quality")
 """What the page is mostly made of; the others follow in the order of their names."""
 LEAST = {
     "baselines": ["--quick"],
+    "catalogue": ["--items", "10000", "1000000", "10000000"],
     "checkpoint": ["--quick"],
     "day": ["--quick"],
-    "equal_quality": ["--seconds", "90"],
+    "equal_quality": ["--seconds", "60"],
     "index": ["--items", "138000"],
     "prepare": ["--quick"],
+    "serve": ["--items", "138000"],
     "synth": ["--users", "2000", "--events", "10000000"],
+    "training": [
+        "--cases",
+        *("plain", "torch_sparse", "seed", "same_loss", "same_loss_half", "antiphon"),
+    ],
 }
 """Arguments of those that would take minutes, where all are run: all within 15 minutes."""
 APART = ("ablations", "newcomers", "shapes")
