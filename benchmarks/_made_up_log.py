@@ -23,7 +23,10 @@ from antiphon.npy import NpyWriter
 from antiphon.prepared import Events, Prepared
 from antiphon.schema import FittedCategorical, FittedVector, Schema
 
-__all__ = ["CONTEXT", "DAY_S", "WIDTH", "Size", "open_log", "size_of", "write_content", "write_log"]
+__all__ = [
+    *("CONTEXT", "DAY_S", "QUICK", "SIZES", "WIDTH"),
+    *("Size", "open_log", "size_of", "write_content", "write_log"),
+]
 
 WIDTH = 64
 CONTEXT = FittedCategorical(name="is_organic", cardinality=2, values=("0", "1"))
@@ -42,6 +45,11 @@ class Size:
 
     users: int
     items: int
+
+
+SIZES = {"138k": Size(52_501, 138_102), "9m": Size(1_000_000, 9_390_000)}
+QUICK = {"138k": Size(2_000, 5_000), "9m": Size(20_000, 100_000)}
+"""In the place of these, for a glance."""
 
 
 def write_log(size: Size, folder: Path, seed: int = 0) -> None:

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from _contestants import CASES as DESCRIPTIONS
-from _contestants import CONTENT, measure
+from _contestants import CONTENT, measured_or_not
 from _made_up_log import Size, write_content, write_log
 
 CASES = ("plain", "antiphon", "content", "torch_sparse", "seed")
@@ -38,14 +37,6 @@ def growth(points: list[dict[str, Any]], name: str) -> dict[str, float]:
         for case in CASES
         if len(found := [one for one in points if one["case"] == case and name in one]) > 1
     }
-
-
-def measured_or_not(case: str, folder: Path, share: float) -> dict[str, Any]:
-    """A dense recipe may not fit into memory: that is a result, too."""
-    try:
-        return measure(case, folder, share)
-    except subprocess.CalledProcessError as error:
-        return {"missing": f"the process ended with code {error.returncode}"}
 
 
 def measure_all(items: int, share: float) -> list[dict[str, Any]]:

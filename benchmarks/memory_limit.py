@@ -18,16 +18,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from _contestants import measure
-from _made_up_log import Size, write_content, write_log
+from _contestants import measure, measured_or_not
+from _made_up_log import QUICK, SIZES, write_content, write_log
 
 CASE = "content"
-SIZES = {"138k": Size(52_501, 138_102), "9m": Size(1_000_000, 9_390_000)}
-QUICK = {"138k": Size(2_000, 5_000), "9m": Size(20_000, 100_000)}
 GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -38,7 +36,8 @@ def limited(most_bytes: int) -> Iterator[Path]:
     Raises:
         OSError: it can't be made here.
     """
-    groups = dict(line.split(":")[1:] for line in Path("/proc/self/cgroup").read_text().split())
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    groups = dict(line.split(":", 2)[1:] for line in lines)
     first = "memory" in groups  # the first version has a tree for each resource
     home = GROUPS / ("memory" if first else "") / groups["memory" if first else ""].lstrip("/")
     group = home / f"antiphon-{os.getpid()}"
@@ -73,12 +72,13 @@ def put_out_of_memory(folder: Path) -> None:
 def in_limit(folder: Path, most_bytes: int, share: float) -> dict[str, Any]:
     """The case under a limit, or why it can't be."""
     put_out_of_memory(folder)
-    try:
-        with limited(most_bytes) as group:
-            found = measure(CASE, folder, share)
-            return found | {"limit_bytes": most_bytes, "most_used_bytes": most_used(group)}
-    except OSError as error:
-        return {"missing": f"no control group can be made: {error.strerror}"}
+    with ExitStack() as stack:
+        try:
+            group = stack.enter_context(limited(most_bytes))
+        except OSError as error:
+            return {"missing": f"no control group can be made: {error.strerror}"}
+        found = measured_or_not(CASE, folder, share)
+        return found | {"limit_bytes": most_bytes, "most_used_bytes": most_used(group)}
 
 
 def main() -> None:

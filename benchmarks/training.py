@@ -14,9 +14,9 @@ Prints JSON. Width 64, each case in a process of its own (see `_contestants.py`)
 
 `ratios` has examples a second of Antiphon over the other's: of `plain` over the seed and over
 PyTorch, of `same_loss` over the seed; `ratios_half` has them of half precision, which the seed and
-PyTorch have not. `ratios_all_on` has those of `antiphon`, which does more for
-each example than what it is compared with: over `attention`, what trends and repeats cost. Where
-PyTorch isn't installed, or a case is left out, its ratios are null.
+PyTorch have not. `ratios_all_on` has those of `antiphon`, which does more for each example than
+what it is compared with: over `attention`, what trends and repeats cost. Where PyTorch isn't
+installed, or a case is left out, its ratios are null.
 
 A step time is the median over spans of its case's run; with several rounds the cases take turns,
 and the least of each one's rounds counts: what else a machine does only ever adds to it.
@@ -33,10 +33,8 @@ from typing import Any
 
 from _contestants import CASES as DESCRIPTIONS
 from _contestants import measure
-from _made_up_log import Size, write_log
+from _made_up_log import QUICK, SIZES, write_log
 
-SIZES = {"138k": Size(52_501, 138_102), "9m": Size(1_000_000, 9_390_000)}
-QUICK = {"138k": Size(2_000, 5_000), "9m": Size(20_000, 100_000)}
 CASES = (
     *("plain", "plain_half", "torch_sparse", "seed", "same_loss", "same_loss_half"),
     *("attention", "antiphon"),

@@ -143,7 +143,7 @@ def ratios(found: Json) -> tuple[str, dict[str, str]]:
     rows = []
     groups = {"ratios": "", "ratios_half": " (half precision)", "ratios_all_on": " (all on)"}
     for group, added in groups.items():
-        for name, value in found.get(group, {}).items():
+        for name, value in found[group].items():
             wanted = None if group == "ratios_all_on" else found["ratios_wanted"].get(name)
             words = name.replace("_", " ") + added
             rows.append(

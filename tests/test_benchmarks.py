@@ -241,6 +241,16 @@ def test_a_page_is_made_of_the_results_there_are(
         assert len(lines) == 3
 
 
+def page_of(found: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The page of what each benchmark found."""
+    for name, one in found.items():
+        text = json.dumps(bench.document(name, [], 2.0, one))
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["performance_page.py", "--results", str(folder)])
+    assert performance_page.main() == 0
+    return (folder / "performance.md").read_text(encoding="utf-8")
+
+
 def test_a_limit_of_memory_is_told_in_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,11 +266,7 @@ def test_a_limit_of_memory_is_told_in_a_table(
         "steps_over_138k": {"138k": 1, "9m": 1, "9m_limited": 1.2},
         "cases": {"138k": case, "9m": {"missing": "no memory"}, "9m_limited": limited},
     }
-    text = json.dumps(bench.document("memory_limit", [], 2.0, found))
-    (tmp_path / "memory_limit.json").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(sys, "argv", ["performance_page.py", "--results", str(tmp_path)])
-    assert performance_page.main() == 0
-    page = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    page = page_of({"memory_limit": found}, tmp_path, monkeypatch)
     assert "| 138,102 | none | 50.0 | 1.00 | 2.00 / 9.00 | 1.2% |" in page
     assert "| 9,390,000 | no memory |  |  |  |  |" in page
     assert "| 9,390,000 | 8 GiB | 60.0 | 1.20 | 2.00 / 4.00 | 1.2% |" in page
@@ -313,12 +319,7 @@ def test_the_chain_and_the_service_are_told_in_tables(
         },
         "serve": {"connections": 16, "runs": [run]},
     }
-    for name, one in found.items():
-        text = json.dumps(bench.document(name, [], 2.0, one))
-        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(sys, "argv", ["performance_page.py", "--results", str(tmp_path)])
-    assert performance_page.main() == 0
-    page = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    page = page_of(found, tmp_path, monkeypatch)
     assert "| synth | 89 s | 1.00 / 3.00 | 2.00 |  |  |" in page
     assert "| prepare | 2 min | 1.00 / 3.00 | 2.00 | 2.4 h | events |" in page  # 95.8 * 91 s
     assert "| train | 2.0 h | 1.00 / 3.00 | 2.00 | 192 h | events |" in page

@@ -11,7 +11,7 @@ import keras
 from jaxtyping import Array, Float32, Int32, Shaped
 
 from antiphon.batches import Batch
-from antiphon.loss import TILE, Shared, sampled_softmax
+from antiphon.loss import Shared, sampled_softmax
 from antiphon.merge import as_one
 from antiphon.repeat_term import RepeatTerm
 from antiphon.schema import Schema
@@ -170,8 +170,7 @@ class TwoTower(keras.Model):
                 left_out=batch["left_out"],
                 own_log_count=own_log_count.reshape(examples, scores.own.shape[-1]),
             ),
-            TILE,
-            self.half,
+            half=self.half,
         )
 
     def train_step(

@@ -117,8 +117,8 @@ class TrainSection(Section):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="what the factors of the loss's products are rounded to; sums, tables and all "
-        "else are float32. bfloat16 is faster where the processor multiplies it (AVX-512 BF16, "
-        "AMX, GPU, TPU), and gains nothing elsewhere",
+        "else are float32. bfloat16 is for processors that multiply it: on one with AVX-512 BF16 "
+        "it is faster",
     )
     sharding: Literal["auto", "data", "rows"] = Field(
         "auto",
