@@ -8,6 +8,7 @@ what one waits for a free connection counts as its latency, so a service that st
 from __future__ import annotations
 
 import json
+import select
 import selectors
 import socket
 import time
@@ -28,6 +29,7 @@ class Seen:
     Attributes:
         latency_s: of answers with status 200, from when each was due.
         refused_s: of those with status 503, from when each was sent.
+        late_s: how late each was sent that was due at some time, though a connection was free.
         statuses: how often each; 0 is a connection that broke.
         bodies: of answers with status 200, where they were asked for.
         elapsed_s: from the first request to the last answer.
@@ -35,6 +37,7 @@ class Seen:
 
     latency_s: list[float] = field(default_factory=list)
     refused_s: list[float] = field(default_factory=list)
+    late_s: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     bodies: list[bytes] = field(default_factory=list)
     elapsed_s: float = 0.0
@@ -46,6 +49,7 @@ class Seen:
             "answers_per_s": round(answered / self.elapsed_s, 1),
             **_quantiles("", self.latency_s),
             **_quantiles("refused_", self.refused_s),
+            **_quantiles("late_", self.late_s),
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
         }
 
@@ -75,7 +79,7 @@ class _Connection:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.due = self.sent = 0.0
+        self.due = self.sent = self.freed = 0.0
         self.got = b""
 
     def ask(self, request: bytes, due: float) -> None:
@@ -120,7 +124,7 @@ def load(
         keep_bodies: whether to keep what was answered.
     """
     seen = Seen()
-    selector = selectors.DefaultSelector()
+    selector: Any = selectors.DefaultSelector()
     free: deque[_Connection] = deque()
     for _ in range(connections):
         connection = _Connection(port)
@@ -140,13 +144,17 @@ def load(
             due.clear()
         while free and asked != most and ((rate is None and now < end) or (due and due[0] <= now)):
             connection = free.popleft()
+            if due:
+                seen.late_s.append(now - max(due[0], connection.freed))
             connection.ask(requests[asked % len(requests)], due.popleft() if due else now)
             asked += 1
             flying += 1
         if not flying and not due and (rate is not None or now >= end):
             break
         wait = max(0.0, due[0] - now) if due and free else 0.5
-        for key, _ in selector.select(wait):
+        # to the microsecond; a selector by itself waits for whole milliseconds: all would be late
+        select.select([selector], [], [], wait)
+        for key, _ in selector.select(0):
             connection = key.data
             answer = connection.answer()
             if answer is None:
@@ -166,6 +174,7 @@ def load(
                     seen.bodies.append(body)
             elif status == 503:
                 seen.refused_s.append(time.perf_counter() - connection.sent)
+            connection.freed = time.perf_counter()
             free.append(connection)
     seen.elapsed_s = time.perf_counter() - started
     for key in list(selector.get_map().values()):

@@ -1,13 +1,15 @@
 """How long does the whole chain take on 50 million events, and in how much memory and disk?
 
-    python benchmarks/full_scale.py [--users 10000] [--events 50000000] [--out FOLDER] [--quick]
+    python benchmarks/full_scale.py [--users 10000] [--events 50000000] [--epochs 1]
+        [--judge USERS] [--out FOLDER] [--quick]
 
 Prints JSON. The log is synthesized in the form of Yambda; then each stage is the command that a
-user would give, a process of its own, with configs/yambda-50m.toml and one epoch. Only evaluation
-is started otherwise: it judges the model beside what is popular within the context, as tuning all
-the baselines on such a log takes hours. Memory is a process's largest, without what it maps from
-files and with it (`resident`: the system takes that back when it is short). Disk is what a stage
-leaves. `projection` multiplies what was measured up to the events, users and items of Yambda-5B.
+user would give, a process of its own, with configs/yambda-50m.toml. Training may be a part of an
+epoch, and some users only may be judged; the projection allows for both. Only evaluation is started
+otherwise: it judges the model beside what is popular within the context, as tuning all the
+baselines on such a log takes hours. Memory is a process's largest, without what it maps from files
+and with it (`resident`: the system takes that back when it is short). Disk is what a stage leaves.
+`projection` multiplies what was measured up to the events, users and items of Yambda-5B.
 """
 
 from __future__ import annotations
@@ -109,7 +111,9 @@ def config_of(log: Path, folder: Path) -> Path:
     return path
 
 
-def projection(stages: dict[str, dict[str, Any]], size: dict[str, int]) -> dict[str, Any]:
+def projection(
+    stages: dict[str, dict[str, Any]], size: dict[str, int], epochs: float, judged: int
+) -> dict[str, Any]:
     """Seconds and disk at the size of Yambda-5B, where a stage's work grows as told."""
     grows = {
         "prepare": ("events",),
@@ -119,23 +123,30 @@ def projection(stages: dict[str, dict[str, Any]], size: dict[str, int]) -> dict[
     }
     found = {}
     for name, by in grows.items():
-        times = 1.0
+        times = 1 / epochs if name == "train" else 1.0
         for what in by:
-            times *= YAMBDA_5B[what] / size[what]
+            times *= YAMBDA_5B[what] / (judged if what == "users" else size[what])
         found[name] = {"grows_with": by, "hours": round(stages[name]["seconds"] * times / 3600, 2)}
     times = YAMBDA_5B["events"] / size["events"]
     found["prepare"]["disk_bytes"] = round(stages["prepare"]["disk_bytes"] * times)
     return found
 
 
-def main() -> None:
+def main(defaults: Sequence[str] = ()) -> None:
+    """Measure.
+
+    Args:
+        defaults: arguments; what the command line says counts more.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--events", type=int, default=50_000_000)
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--judge", type=int, help="so many users; all by default")
     parser.add_argument("--quick", action="store_true", help="1,000 users, 300,000 events")
     parser.add_argument("--out", type=Path, help="keep log and run here")
     parser.add_argument("--evaluate", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = parser.parse_args([*defaults, *sys.argv[1:]])
     if given.evaluate:
         evaluate(given.evaluate)
         return
@@ -151,10 +162,11 @@ def main() -> None:
         run = runs / Config.load(config).name
         to = ["--runs", str(runs), "--json"]
         own = [sys.executable, __file__, "--evaluate", str(run)]
-        epoch = ["--set", "train.epochs=1"]
+        own_words = ["--set", f"train.epochs={given.epochs}"]
+        own_words += ["--set", f"evaluate.max_users={given.judge}"] if given.judge else []
         stages += [
-            stage("prepare", [ANTIPHON, "prepare", str(config), *epoch, *to], run / "prepared"),
-            stage("train", [ANTIPHON, "train", str(config), *epoch, *to], run / "model"),
+            stage("prepare", [ANTIPHON, "prepare", str(config), *own_words, *to], run / "prepared"),
+            stage("train", [ANTIPHON, "train", str(config), *own_words, *to], run / "model"),
             stage("evaluate", own, run / "evaluation"),
             stage("index", [ANTIPHON, "index", str(run), "--json"], run / "index"),
         ]
@@ -169,7 +181,14 @@ def main() -> None:
     for name, kept in TOLD.items():
         told = named[name].pop("told")
         named[name] |= {key: told[key] for key in kept}
-    found = {"size": size, "stages": stages, "projection": projection(named, size)}
+    judged = min(given.judge or size["users"], size["users"])
+    found = {
+        "size": size,
+        "epochs": given.epochs,
+        "users_judged": judged,
+        "stages": stages,
+        "projection": projection(named, size, given.epochs, judged),
+    }
     print(json.dumps({"benchmark": "full_scale", **found}, indent=2))
 
 

@@ -41,7 +41,7 @@ from antiphon.serve.settings import Settings
 
 CONNECTIONS, USERS, FIRST_USER = 16, 20_000, 1001
 OPEN_SHARES = (0.25, 0.5, 0.75)
-OVERLOAD, OVERLOAD_CONNECTIONS = 4.0, 128
+OVERLOAD, OVERLOAD_CONNECTIONS = 4.0, 128  # a worker: more than may wait and be answered at once
 AT_ONCE_MS = 100.0
 
 MINIMAL = """
@@ -254,7 +254,8 @@ def asked_of(
             | load(port, requests, CONNECTIONS, seconds, share * most).told()
             for share in OPEN_SHARES
         ]
-        over = load(port, requests, OVERLOAD_CONNECTIONS, seconds, OVERLOAD * most)
+        connections = OVERLOAD_CONNECTIONS * workers
+        over = load(port, requests, connections, seconds, OVERLOAD * most)
         late = sum(taken * 1000 > AT_ONCE_MS for taken in over.refused_s)
         found["overload"] = over.told() | {"refused_late": late}
         if swaps:

@@ -46,7 +46,7 @@ LEAST = {
 """Arguments of those that would take minutes, where all are run: all within 15 minutes."""
 APART = ("ablations", "newcomers", "shapes")
 """About models and not about speed; run by hand, see docs/results.md."""
-LONG = ("full_scale", "memory_limit")
+LONG = ("full_scale", "full_scale_200m", "memory_limit")
 """Takes an hour, or needs to be root; run only if it is named."""
 MOST_SECONDS = 420
 """Of one benchmark, where all are run, after which it is ended and counts as failed."""

@@ -11,15 +11,18 @@ Json = Mapping[str, Any]
 GIB = 2**30
 
 
-def full_scale(found: Json) -> tuple[str, dict[str, str]]:
+def full_scale(found: Json, heading: str = "The whole chain") -> tuple[str, dict[str, str]]:
     """Time, memory and disk of every stage, and what they would be at the size of Yambda-5B."""
     size, projected = found["size"], found["projection"]
+    epochs, judged_users = found.get("epochs", 1), found.get("users_judged", size["users"])
+    trained = "one epoch" if epochs == 1 else f"{epochs:g} of an epoch"
+    some = "" if judged_users == size["users"] else f"; {judged_users:,} users judged"
     lines = [
-        "\n## The whole chain\n",
+        f"\n## {heading}\n",
         f"A synthetic log of {size['events']:,} events in the form of Yambda: "
         f"{size['positives']:,} positives of training, {size['users']:,} users, "
-        f"{size['items']:,} tracks played; one epoch, all content features. *Memory*: without "
-        "what is mapped from files, and with it. "
+        f"{size['items']:,} tracks played; {trained}{some}; all content features. "
+        "*Memory*: without what is mapped from files, and with it. "
         "*Yambda-5B*: 4.79 billion events, 1M users, 9.39M tracks; multiplied up from what was "
         "measured, not run.\n",
     ]

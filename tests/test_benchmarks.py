@@ -315,7 +315,7 @@ def test_the_chain_and_the_service_are_told_in_tables(
         "full_scale": {
             "size": size,
             "stages": stages,
-            "projection": full_scale.projection(by_name, size),
+            "projection": full_scale.projection(by_name, size, 1.0, size["users"]),
         },
         "serve": {"connections": 16, "runs": [run]},
     }
@@ -330,6 +330,14 @@ def test_the_chain_and_the_service_are_told_in_tables(
     assert f"{row} 12 |" in page
     assert f"{row} none |" in page
     assert "99 answers, 0 failed, 0 mixed" in page
+    # a tenth of an epoch, and a quarter of the users: 7200 s * 95.8 * 10 and 3600 s * 4
+    projected = full_scale.projection(by_name, size, 0.1, 250_000)
+    assert projected["train"]["hours"] == pytest.approx(1916)
+    assert projected["evaluate"]["hours"] == 4.0
+    part = found["full_scale"] | {"epochs": 0.1, "users_judged": 250_000}
+    page = page_of({"full_scale_200m": part}, tmp_path, monkeypatch)
+    assert "## Four times as large" in page
+    assert "0.1 of an epoch; 250,000 users judged" in page
 
 
 def test_without_results_there_is_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

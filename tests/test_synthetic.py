@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.errors import ArtifactError, ConfigError, LogError, RequestError
-from antiphon.synthetic import Oracle, SynthSummary, synthesize
+from antiphon.synthetic import Oracle, SynthSummary, generate, synthesize
 from antiphon.synthetic.laws import END_S, LAST_DAY_S, Laws
 from antiphon.synthetic.listening import Listener
 from antiphon.synthetic.people import People
 from antiphon.synthetic.tables import EventWriter
 from antiphon.synthetic.truth import Truth
-from antiphon.synthetic.world import World, allot
+from antiphon.synthetic.world import MAX_TRACKS, World, allot
 
 CUTOFF_S = LAST_DAY_S - 1_800
 SMALL: dict[str, Any] = {"users": 600, "events": 240_000, "tracks": 9_000, "seed": 7}
@@ -72,6 +72,20 @@ def column(table: pa.Table, name: str) -> np.ndarray:
 
 
 # The files
+
+
+@pytest.mark.parametrize(
+    ("events", "tracks"),
+    [
+        # 1.5 million * .01 ** .9, * 1, * 4 ** .5; and all there are
+        (500_000, 23_773),
+        (50_000_000, 1_500_000),
+        (200_000_000, 3_000_000),
+        (4_790_000_000, MAX_TRACKS),
+    ],
+)
+def test_tracks_grow_as_yambdas_do(events: int, tracks: int) -> None:
+    assert generate._default_tracks(events) == tracks
 
 
 def test_columns_and_types_are_those_of_yambda(log: Path) -> None:

@@ -36,7 +36,7 @@ class Limits(Section):
     events: int = Field(1000, ge=1, description="events, or items, of a call that writes")
     values: int = Field(1000, ge=1, description="values or ids of a condition on items")
     queue: int = Field(64, ge=1, description="requests that may wait for the model")
-    together: int = Field(16, ge=1, description="requests answered in one go")
+    together: int = Field(32, ge=1, description="requests answered in one go")
     deadline_ms: int = Field(1000, ge=1, description="longest wait for the model")
     connections: int = Field(1000, ge=1, description="connections of a process")
 
