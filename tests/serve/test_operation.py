@@ -193,9 +193,10 @@ def test_stopping_finishes_what_was_taken(run, tmp_path) -> None:
     assert statuses == [200] * 6
 
 
-def test_too_much_is_refused_at_once_and_the_rest_answered(run, tmp_path) -> None:
-    limits = {"queue": 4, "together": 2}
-    with serving(run, store=str(tmp_path / "live"), limits=limits) as client:
+def test_too_much_is_refused_at_once_and_the_rest_answered(run, tmp_path, caplog) -> None:
+    caplog.set_level("INFO", "antiphon.serve")
+    limits, store = {"queue": 4, "together": 2}, str(tmp_path / "live")
+    with serving(run, store=store, limits=limits, log_requests=True) as client:
         slowly(client, 0.05)
 
         def ask_until_answered(_: int) -> list[tuple[int, float, str | None]]:
@@ -215,6 +216,13 @@ def test_too_much_is_refused_at_once_and_the_rest_answered(run, tmp_path) -> Non
         assert max(taken for _, taken, _ in refused) < 5
         # and afterwards all is well
         assert client.ask("POST", "/v1/recommend", ASKED)[0] == 200
+    # the log counts them together; who found the queue full only after a look has a line
+    lines = [one for one in caplog.records if one.name == "antiphon.serve"]
+    told = [one.requests for one in lines if one.message == "refused"]
+    alone = [one for one in lines if one.message == "request" and one.status == 503]
+    assert sum(told) + len(alone) == len(refused)
+    assert len(told) + len(alone) < len(refused) / 2
+    assert sum(one.message == "request" and one.status == 200 for one in lines) == 33
 
 
 def test_before_a_run_is_ready_the_service_says_so(run) -> None:

@@ -17,6 +17,9 @@ __all__ = ["Edge"]
 log = logging.getLogger("antiphon.serve")
 
 ASK_THE_MODEL = ("/v1/recommend", "/v1/recommend/batch")
+COUNTED = "antiphon.counted"
+"""In the scope of what is refused when too much is asked: its log line would take as long as all
+else that is done for it, so such requests have one together."""
 
 HEADERS = (
     (
@@ -73,6 +76,8 @@ class Edge:
         answer = self._guard.refusal(scope, headers)
         if answer is None and scope["path"] in ASK_THE_MODEL and self._service.is_full():
             answer = too_busy()  # before anything is spent on it
+            self._service.refused += 1
+            scope[COUNTED] = True
         if answer is None and scope["method"] in BODIES:
             body = await self._guard.body(receive)
             if body is None:
@@ -86,7 +91,7 @@ class Edge:
     def _see_off(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
         self._service.metrics.requested(route, status, seconds)
-        if not self._service.settings.log_requests:
+        if COUNTED in scope or not self._service.settings.log_requests:
             return
         told = {
             "method": scope["method"],

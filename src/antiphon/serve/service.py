@@ -65,6 +65,7 @@ class Service:
         self.current: Current | None = None
         self.previous: Current | None = None
         self.stopping = False
+        self.refused = 0
         self._live: LiveStore | None = None
         self._orders = orders
         self._outcomes: dict[int, asyncio.Future[Current]] = {}
@@ -108,6 +109,7 @@ class Service:
     async def stop(self) -> None:
         """Answer what was taken, and stop."""
         self.stopping = True
+        self._tell_refused()
         for task in list(self._tasks):
             task.cancel()
         for one in (self.current, self.previous):
@@ -223,12 +225,19 @@ class Service:
         """See what other processes have added and withdrawn, and how scores have moved."""
         while True:
             await asyncio.sleep(LOOK_AROUND_EVERY_S)
+            self._tell_refused()
             if self.current is not None:
                 self.metrics.drifted(self.current.loaded.drift.index())
                 try:
                     await asyncio.to_thread(self.current.loaded.recommender.refresh)
                 except AntiphonError as error:
                     log.warning("can't see the store", extra={"why": str(error)})
+
+    def _tell_refused(self) -> None:
+        """Log how many requests were refused for being too many, since it was last told."""
+        count, self.refused = self.refused, 0
+        if count:
+            log.warning("refused", extra={"requests": count, "why": "too much is asked at once"})
 
     def _open(self, path: Path) -> Current:
         clock = (lambda: int(time.time())) if self.settings.clock == "unix" else None

@@ -61,7 +61,9 @@ class Settings(Section):
         "of this machine, where the log's clock counts seconds since 1970 too",
     )
     watch: bool = Field(True, description="serve what the run's path holds when it changes")
-    log_requests: bool = Field(True, description="a line of the log for every request")
+    log_requests: bool = Field(
+        True, description="a line of the log for every request that isn't one too many"
+    )
     keys: tuple[Key, ...] = Field((), description="who may do what; without any, everyone here")
     limits: Limits = Limits()
 
