@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.baselines import ease
+from antiphon.baselines import ease, history, popular
 from antiphon.baselines.ease import EaseByItems, EaseByUsers, EaseScorer, fit_ease
 from antiphon.baselines.fitted import FittedBaseline
 from antiphon.baselines.history import TrainingLog
@@ -55,6 +57,37 @@ def test_the_last_days_only() -> None:
     log = log_of([(1, 1, 0, 1), (1, 2, 5, 1), (2, 3, 7, 1)], items=3)
     assert dense(log.last_days(2.5).user_items)[1:].tolist() == [[0, 0, 1, 0], [0, 0, 0, 1]]
     assert log.last_days(None) is log
+
+
+def test_nothing_is_copied_of_a_log_that_is_all_visible() -> None:
+    log = log_of([(1, 3, 0, 1), (1, 2, 1, 2), (2, 1, 2, 1)], items=3)
+    assert np.shares_memory(log.row_items, log.events.item_number)
+    assert np.shares_memory(log.row_times_s, log.events.timestamp_s)
+    first = np.array([0, 1, 0])  # of user 1's
+    later = TrainingLog(replace(log.events, starts=log.events.starts + first), log.schema)
+    assert later.row_items.tolist() == [2, 1]
+    hidden = TrainingLog(replace(log.events, ends=log.events.ends - first), log.schema)
+    assert hidden.row_items.tolist() == [3, 1], "user 1's last one lies between them"
+    assert hidden.row_cells.tolist() == [0, 0]
+    nothing = TrainingLog(replace(log.events, ends=log.events.starts), log.schema)
+    assert nothing.count == len(nothing.row_items) == 0
+
+
+@pytest.mark.parametrize("half_life_days", [None, 2.0])
+def test_counts_are_the_same_in_pieces_and_however_cells_are_numbered(
+    half_life_days: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = random_log(3)
+    codes, cells = log.cell_codes, log.row_cells
+    expected = np.zeros((len(codes), log.width))
+    np.add.at(expected, (cells, log.row_items), log.row_weights(half_life_days))
+    np.testing.assert_allclose(dense(cell_counts(log, half_life_days)), expected, rtol=1e-12)
+    monkeypatch.setattr(popular, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(history, "MOST_LISTED", 1)
+    again = TrainingLog(log.events, log.schema)
+    assert again.cell_codes.tolist() == codes.tolist()
+    assert again.row_cells.tolist() == cells.tolist()
+    np.testing.assert_allclose(dense(cell_counts(again, half_life_days)), expected, rtol=1e-12)
 
 
 # --- popularity

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Float64, Int32, Int64, Shaped
+from jaxtyping import Bool, Float, Int32, Int64, Integer, Shaped
 
 from antiphon.prepared import Events
 from antiphon.queries import Queries
@@ -22,6 +22,9 @@ from antiphon.schema import FittedCategorical, Schema
 __all__ = ["DAY_S", "TrainingLog", "small"]
 
 DAY_S = 86_400
+ALL = slice(None)
+MOST_LISTED = 1 << 22
+"""Values below it are numbered by a list of all numbers, not by sorting every event."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +42,32 @@ class TrainingLog:
         """Columns of a (user, item) matrix: every item number, and 0."""
         return self.schema.item_count + 1
 
+    @property
+    def count(self) -> int:
+        """How many events are visible."""
+        return int(self.user_starts[-1])
+
     @cached_property
-    def rows(self) -> Int64[np.ndarray, " visible"]:
-        """Row numbers of the visible events."""
+    def _rows(self) -> slice | Int64[np.ndarray, " visible"]:
+        """Row numbers of the visible events; where none is hidden between them, from and to."""
+        starts, ends = self.events.starts, self.events.ends
+        some = np.flatnonzero(ends > starts)
+        starts, ends = starts[some], ends[some]
+        if len(some) and (starts[1:] == ends[:-1]).all():
+            return slice(int(starts[0]), int(ends[-1]))  # a view of what may be mapped
         return self.events.rows()
 
     @cached_property
     def row_items(self) -> Int32[np.ndarray, " visible"]:
         """Item numbers."""
-        items = np.asarray(self.events.item_number[self.rows])
+        items = np.asarray(self.events.item_number[self._rows], np.int32).view()
         items.flags.writeable = False  # scipy sorts in place what it was given
         return items
 
     @cached_property
     def row_times_s(self) -> Int64[np.ndarray, " visible"]:
         """Times."""
-        return np.asarray(self.events.timestamp_s[self.rows])
+        return np.asarray(self.events.timestamp_s[self._rows])
 
     @cached_property
     def user_starts(self) -> Int64[np.ndarray, " users_and_one"]:
@@ -75,27 +88,34 @@ class TrainingLog:
             shape=(len(self.user_starts) - 1, self.width),
         )
         matrix.sum_duplicates()
-        matrix = matrix.astype(np.float32)
+        matrix = matrix.astype(np.float32, copy=False)
         matrix.eliminate_zeros()  # what has decayed to nothing
         return matrix
 
-    def row_weights(self, half_life_days: float | None) -> Float64[np.ndarray, " visible"]:
-        """2 ** (-age / half-life) of each visible event, at the last of them; None for 1.
+    def row_weights(
+        self, half_life_days: float | None, rows: slice = ALL
+    ) -> Float[np.ndarray, " rows"]:
+        """2 ** (-age / half-life) of visible events, at the last of them all; None for 1.
 
-        Sums of such weights keep their order when they are asked for later: all ages grow alike,
+        Ones are float32, which counts exactly to 16 million; all others are float64. Sums of such
+        weights keep their order when they are asked for later: all ages grow alike,
         so all sums shrink by the same factor.
         """
         if half_life_days is None:
-            return np.ones(len(self.rows))
-        end_s = self.row_times_s.max(initial=0)
-        return np.asarray(np.exp2((self.row_times_s - end_s) / (half_life_days * DAY_S)))
+            return np.ones(len(self.row_items[rows]), np.float32)
+        ages_s = self._end_s - self.row_times_s[rows]
+        return np.asarray(np.exp2(-ages_s / (half_life_days * DAY_S)))
+
+    @cached_property
+    def _end_s(self) -> int:
+        return int(self.row_times_s.max(initial=0))
 
     def last_days(self, days: float | None) -> TrainingLog:
         """The log of the last days only; None for all of it."""
         if days is None:
             return self
         users = np.arange(len(self.events.starts))
-        since_s = int(self.row_times_s.max(initial=0) - days * DAY_S)
+        since_s = int(self._end_s - days * DAY_S)
         starts = self.events.first_at(users, np.full(len(users), since_s, np.int64))
         return TrainingLog(replace(self.events, starts=starts), self.schema)
 
@@ -113,8 +133,8 @@ class TrainingLog:
     def _cells(
         self,
     ) -> tuple[Int32[np.ndarray, "cells features"], Int32[np.ndarray, " visible"]]:
-        columns = [self.events.context[name][self.rows] for name in self.features]
-        return _distinct(columns, len(self.rows))
+        columns = [self.events.context[name][self._rows] for name in self.features]
+        return _distinct(columns, self.count)
 
     @property
     def cell_codes(self) -> Int32[np.ndarray, "cells features"]:
@@ -160,19 +180,34 @@ def small(
 ) -> tuple[Shaped[np.ndarray, " entries"], Shaped[np.ndarray, " rows"]]:
     """Both as int32 where they fit: sparse products take half the time."""
     if len(indices) <= np.iinfo(np.int32).max:
-        return indices.astype(np.int32), offsets.astype(np.int32)
-    return indices.astype(np.int64), offsets.astype(np.int64)
+        return indices.astype(np.int32, copy=False), offsets.astype(np.int32)
+    return indices.astype(np.int64, copy=False), offsets.astype(np.int64)
 
 
 def _distinct(
     columns: Sequence[Shaped[np.ndarray, " rows"]], rows: int
 ) -> tuple[Int32[np.ndarray, "cells features"], Int32[np.ndarray, " rows"]]:
     """The distinct tuples of some columns, and which of them each row holds."""
-    cells = np.zeros(rows, np.int64)
+    cells = np.zeros(rows, np.int32)
     codes = np.zeros((1, 0), np.int32)
     for column in columns:  # one by one, so that no product of cardinalities can overflow
-        values, value = np.unique(column, return_inverse=True)
+        values, value = _numbered(column)
         size = max(len(values), 1)
-        pairs, cells = np.unique(cells * size + value, return_inverse=True)
+        fits = len(codes) * size <= np.iinfo(np.int32).max
+        pairs, cells = _numbered(cells.astype(np.int32 if fits else np.int64) * size + value)
         codes = np.column_stack([codes[pairs // size], values[pairs % size]]).astype(np.int32)
-    return codes, cells.astype(np.int32)
+    return codes, cells
+
+
+def _numbered(
+    values: Integer[np.ndarray, " rows"],
+) -> tuple[Integer[np.ndarray, " distinct"], Int32[np.ndarray, " rows"]]:
+    """The distinct values, none negative, in order, and which of them each row holds."""
+    top = int(values.max(initial=0))
+    if top >= MOST_LISTED:
+        distinct, which = np.unique(values, return_inverse=True)
+        return distinct, which.astype(np.int32)
+    there = np.zeros(top + 1, bool)
+    there[values] = True
+    place = np.cumsum(there, dtype=np.int32) - np.int32(1)
+    return np.flatnonzero(there), place[values]

@@ -17,14 +17,20 @@ from antiphon.queries import Queries
 
 __all__ = ["Popularity", "cell_counts"]
 
+ROWS_AT_ONCE = 1 << 22
 KEPT_ITEMS = 1 << 26
 """Items of all orders kept at a time, 8 bytes each."""
 
 
 def cell_counts(log: TrainingLog, half_life_days: float | None) -> Any:
     """CSR [cells, items + 1] float64: the events of each cell, weighted by age."""
-    entries = log.row_weights(half_life_days), (log.row_cells, log.row_items)
-    return sp.csr_array(entries, shape=(len(log.cell_codes), log.width))
+    shape = len(log.cell_codes), log.width
+    counts = sp.csr_array(shape)
+    for start in range(0, log.count, ROWS_AT_ONCE):
+        some = slice(start, start + ROWS_AT_ONCE)
+        entries = log.row_weights(half_life_days, some), (log.row_cells[some], log.row_items[some])
+        counts += sp.csr_array(entries, shape=shape)
+    return counts
 
 
 class Popularity:

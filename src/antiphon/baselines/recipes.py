@@ -161,10 +161,10 @@ def _load_seed(arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 def _seed_note(log: TrainingLog, tables: Any) -> str:
-    steps, size = len(tables.loss), min(8192, len(log.rows))
+    steps, size = len(tables.loss), min(8192, log.count)
     if not steps:
         return "untrained: the log is empty"
-    epochs = steps * size / len(log.rows)
+    epochs = steps * size / log.count
     return (
         f"{steps} steps of {size:,} examples ({epochs:.2g} epochs); loss from "
         f"{tables.loss[0]:.4f} to {tables.loss[-1]:.4f}, chance is {np.log(size):.4f}"

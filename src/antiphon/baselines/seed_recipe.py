@@ -148,7 +148,7 @@ def train_seed(log: TrainingLog, *, most_steps: int, seed: int = 0) -> SeedTable
 
     The batch is 8,192 or, on a smaller log, all of it; the rest of an epoch is dropped.
     """
-    events = len(log.rows)
+    events = log.count
     batch_size = min(BATCH_SIZE, events)
     steps = min(EPOCHS * (events // max(batch_size, 1)), most_steps)
     rows = [f.cardinality + 1 for f in log.schema.context if isinstance(f, FittedCategorical)]
