@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Int32
 
 from antiphon.corpus import Corpus
@@ -21,6 +20,7 @@ from antiphon.live import AddedItem
 from antiphon.prepared import Prepared
 from antiphon.request import Request, Values
 from antiphon.schema import FittedCategorical
+from antiphon.texts import Texts
 from antiphon.vocabulary import Vocabulary
 
 __all__ = ["Shelf", "listed"]
@@ -36,7 +36,7 @@ class Shelf:
     Attributes:
         corpus: to search.
         vocabulary: of the corpus's ids.
-        titles: of the corpus, if the log has any.
+        titles: of the corpus, by item number from 1 on, if the log has any.
         where: finds the corpus's items by value.
         codes: of the corpus, by categorical item feature and item number.
         added: what came since.
@@ -49,7 +49,7 @@ class Shelf:
 
     corpus: Corpus
     vocabulary: Vocabulary
-    titles: pa.Array | None
+    titles: Texts | None
     where: Where
     codes: Mapping[str, np.ndarray]
     added: tuple[AddedItem, ...] = ()
@@ -67,7 +67,8 @@ class Shelf:
             for f in prepared.schema.item
             if isinstance(f, FittedCategorical)
         }
-        return cls(corpus, items, prepared.titles(), where, codes)
+        titles = prepared.titles()
+        return cls(corpus, items, None if titles is None else Texts(titles), where, codes)
 
     def with_added(
         self,
@@ -116,9 +117,8 @@ class Shelf:
         """The title of each number from 1 on; None where there is none."""
         known = len(self.vocabulary)
         found: list[str | None] = [None] * len(numbers)
-        if self.titles is not None:
-            rows = pa.array(numbers - 1, mask=numbers > known if self.added else None)
-            found = self.titles.take(rows).to_pylist()
+        if self.titles is not None and known:
+            found = self.titles.take(np.where(numbers > known, 1, numbers) - 1)
         if not self.added:
             return found
         for place in np.flatnonzero(numbers > known).tolist():

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Int32, Shaped
 
+from antiphon.texts import Texts
+
 __all__ = ["Vocabulary"]
 
 _LONGEST_KEY = 64
@@ -29,6 +31,7 @@ class Vocabulary:
         self._ids = ids
         self._is_text = pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)
         if self._is_text:
+            self._texts = Texts(ids)
             keys = self._keys(ids.to_pylist())
         else:
             self._whole = ids.to_numpy()
@@ -70,8 +73,7 @@ class Vocabulary:
         if not self._is_text:  # far faster than Arrow takes a few rows
             whole: list[Any] = self._whole[rows].tolist()
             return whole
-        taken: list[Any] = self._ids.take(pa.array(rows)).to_pylist()
-        return taken
+        return list(self._texts.take(rows))
 
     def spelling(self, id_: int | str) -> str:
         """An id as text, the same however it is given: known or not, 17 and "017" are one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from antiphon.recommend import Recommender
@@ -18,7 +17,7 @@ class Lookups:
         self._recommender = recommender
         self._users = recommender.users
         self._items = recommender.items
-        self.titles: pa.Array | None = recommender.shelf.titles
+        self.titles = recommender.shelf.titles
 
     def users(self, limit: int, query: str = "") -> list[int | str]:
         """Ids of users, those with most events first; of one user where the id is given."""
@@ -40,7 +39,7 @@ class Lookups:
         found = self._items.numbers([query])
         numbers = found[found > 0]
         if self.titles is not None:
-            matches = pc.match_substring(self.titles, query, ignore_case=True)
+            matches = pc.match_substring(self.titles.column, query, ignore_case=True)
             rows = np.flatnonzero(matches.fill_null(False).to_numpy(zero_copy_only=False))
             with_title = rows[: limit + 1] + 1
             numbers = np.concatenate([numbers, with_title[~np.isin(with_title, numbers)]])
@@ -50,4 +49,4 @@ class Lookups:
         ids = self._items.ids(numbers)
         if self.titles is None:
             return [(id_, None) for id_ in ids]
-        return list(zip(ids, self.titles.take(pa.array(numbers - 1)).to_pylist(), strict=True))
+        return list(zip(ids, self.titles.take(numbers - 1), strict=True))
