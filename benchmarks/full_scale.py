@@ -132,10 +132,11 @@ def projection(
     return found
 
 
-def main(defaults: Sequence[str] = ()) -> None:
+def main(name: str = "full_scale", defaults: Sequence[str] = ()) -> None:
     """Measure.
 
     Args:
+        name: of the benchmark.
         defaults: arguments; what the command line says counts more.
     """
     parser = argparse.ArgumentParser(description=__doc__)
@@ -178,9 +179,9 @@ def main(defaults: Sequence[str] = ()) -> None:
             "items": prepared.schema.item_count,
         }
     named = {one["stage"]: one for one in stages}
-    for name, kept in TOLD.items():
-        told = named[name].pop("told")
-        named[name] |= {key: told[key] for key in kept}
+    for one, kept in TOLD.items():
+        told = named[one].pop("told")
+        named[one] |= {key: told[key] for key in kept}
     judged = min(given.judge or size["users"], size["users"])
     found = {
         "size": size,
@@ -189,7 +190,7 @@ def main(defaults: Sequence[str] = ()) -> None:
         "stages": stages,
         "projection": projection(named, size, given.epochs, judged),
     }
-    print(json.dumps({"benchmark": "full_scale", **found}, indent=2))
+    print(json.dumps({"benchmark": name, **found}, indent=2))
 
 
 if __name__ == "__main__":

@@ -12,4 +12,4 @@ from full_scale import main
 SIZE = ("--events", "200000000", "--users", "40000", "--epochs", "0.1", "--judge", "10000")
 
 if __name__ == "__main__":
-    main(SIZE)
+    main("full_scale_200m", SIZE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,10 @@ from jaxtyping import Shaped
 from numpy.typing import DTypeLike
 
 __all__ = ["NpyWriter", "read_blocks", "read_rows"]
+
+_one_header_at_a_time = threading.Lock()
+"""numpy parses a header as Python, and Python before 3.11.5 can't parse in two threads at once: now
+and then one ends with "SystemError: AST constructor recursion depth mismatch" (gh-106905)."""
 
 
 class NpyWriter:
@@ -58,7 +63,8 @@ class NpyWriter:
 
 def read_blocks(path: Path, rows: int) -> Iterator[Shaped[np.ndarray, "rows ..."]]:
     """Read an array back, `rows` rows at a time."""
-    count = len(np.load(path, mmap_mode="r", allow_pickle=False))
+    with _one_header_at_a_time:
+        count = len(np.load(path, mmap_mode="r", allow_pickle=False))
     for start in range(0, count, rows):
         yield read_rows(path, start, min(start + rows, count))
 
@@ -69,7 +75,8 @@ def read_rows(path: Path, start: int, end: int) -> Shaped[np.ndarray, "rows ..."
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
             raise ValueError(f"{path} has .npy version {version}")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        with _one_header_at_a_time:
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         width = int(np.prod(shape[1:], dtype=np.int64))
         file.seek(start * width * dtype.itemsize, os.SEEK_CUR)
         return np.fromfile(file, dtype, (end - start) * width).reshape(end - start, *shape[1:])
