@@ -16,8 +16,7 @@ __all__ = ["NpyWriter", "read_blocks", "read_rows"]
 
 _one_header_at_a_time = threading.Lock()
 """numpy parses a header as Python, which older versions of Python 3.11 can't do in two threads at
-once: now and then one ends with "SystemError: AST constructor recursion depth mismatch" (gh-106905).
-"""
+once: one ends now and then with "AST constructor recursion depth mismatch" (gh-106905)."""
 
 
 class NpyWriter:
