@@ -7,8 +7,8 @@ of ten thousand users. In huge pages that is next to nothing.
 
 OpenBLAS makes a team of threads when it is loaded. A service has no product that is worth sharing
 (see `threads`), but telling the team so for each answer, and that it may work again, takes
-processors from what has much to do: without a team, twice as much is answered by two workers on two
-processors of which four times is asked as they can do.
+processors from what has much to do: without a team, two workers on two processors answer about
+twice as much when four times is asked as they can do.
 """
 
 from __future__ import annotations

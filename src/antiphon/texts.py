@@ -14,8 +14,8 @@ __all__ = ["Texts"]
 class Texts:
     """Reads rows straight from a column's bytes.
 
-    Arrow's own way of taking some rows looks up and runs a kernel, which for ten of them takes five
-    times as long, and more where nothing of it is in the processor's caches.
+    Arrow's own way of taking some rows looks up and runs a kernel, which for ten of them takes
+    several times as long, and more where nothing of it is in the processor's caches.
 
     Args:
         column: of type string or large_string; may hold nulls.

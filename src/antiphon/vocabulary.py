@@ -28,7 +28,6 @@ class Vocabulary:
     """
 
     def __init__(self, ids: pa.Array) -> None:
-        self._ids = ids
         self._is_text = pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)
         if self._is_text:
             self._texts = Texts(ids)
@@ -45,7 +44,7 @@ class Vocabulary:
         return cls(pq.read_table(path, columns=["id"]).column("id").combine_chunks())
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._sorted)
 
     def numbers(
         self, ids: Sequence[int | str] | Shaped[np.ndarray, " ids"]

@@ -221,7 +221,7 @@ def test_too_much_is_refused_at_once_and_the_rest_answered(run, tmp_path, caplog
     told = [one.requests for one in lines if one.message == "refused"]
     alone = [one for one in lines if one.message == "request" and one.status == 503]
     assert sum(told) + len(alone) == len(refused)
-    assert len(told) + len(alone) < len(refused) / 2
+    assert 0 < len(told) < sum(told), "not a line for each"
     assert sum(one.message == "request" and one.status == 200 for one in lines) == 33
 
 

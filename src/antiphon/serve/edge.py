@@ -18,8 +18,8 @@ log = logging.getLogger("antiphon.serve")
 
 ASK_THE_MODEL = ("/v1/recommend", "/v1/recommend/batch")
 COUNTED = "antiphon.counted"
-"""In the scope of what is refused when too much is asked: its log line would take as long as all
-else that is done for it, so such requests have one together."""
+"""In the scope of what is refused when too much is asked: a log line would be two fifths of all
+that is done for it, so such requests have one together."""
 
 HEADERS = (
     (
