@@ -56,7 +56,7 @@ def make_run(folder: Path, items: int, users: int, kind: str = "auto", seed: int
                 "item": [{"name": "artist", "kind": "categorical", "table": "made_up.parquet"}],
             },
             "model": {"width": WIDTH},
-            "index": {"kind": kind, "queries": 200, "k": (10,)},
+            "index": {"kind": kind, "k": (10,)},
         }
     )
     (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")

@@ -232,7 +232,7 @@ class IndexSection(Section):
         16, ge=4, le=64, description="approximate: neighbours kept for a candidate"
     )
     build_width: int = Field(
-        100, ge=8, le=1000, description="approximate: how wide to search for neighbours"
+        200, ge=8, le=1000, description="approximate: how wide to search for neighbours"
     )
 
     @model_validator(mode="after")

@@ -31,7 +31,7 @@ def write_database(
     sample: Float32[np.ndarray, "queries width"] | None = None,
     *,
     connections: int = 16,
-    build_width: int = 100,
+    build_width: int = 200,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Send candidates to a database and write layout.json.

@@ -63,7 +63,7 @@ def write_graph(
     sample: Float32[np.ndarray, "queries width"] | None = None,
     *,
     connections: int = 16,
-    build_width: int = 100,
+    build_width: int = 200,
     progress: Progress | None = None,
 ) -> None:
     """Write a graph and what a scan of the same vectors needs.
