@@ -31,6 +31,7 @@ from antiphon.request import Request, check_k, mode_of
 from antiphon.retrieval import TrainedModel
 from antiphon.shelf import Shelf, listed
 from antiphon.stated import StatedContexts
+from antiphon.threads import single_threaded_blas
 from antiphon.vocabulary import Vocabulary
 
 __all__ = ["Answering"]
@@ -74,6 +75,10 @@ class Answering:
         self._contexts = contexts
         self._live = live
         self._clock = clock
+        none, unknown = np.zeros(0, np.int64), contexts.unknown
+        self._no_plays = Plays(
+            none, none.astype(np.int32), none, {name: some[:0] for name, some in unknown.items()}
+        )
 
     def answer(self, requests: Sequence[Request], shelf: Shelf) -> list[Answer | RequestError]:
         """Of each request its answer, or what is wrong with it."""
@@ -120,6 +125,7 @@ class Answering:
             picked.unknown,
         )
 
+    @single_threaded_blas()
     def _answer(self, checked: Sequence[Checked], shelf: Shelf) -> list[Answer]:
         model = self._model
         pasts, live_events = self._pasts(checked, shelf)
@@ -183,13 +189,15 @@ class Answering:
                 for name in self._contexts.unknown
             },
         )
-        query = np.repeat(np.arange(len(checked)), [len(one.history) for one in checked])
-        given = Plays(
-            query,
-            np.concatenate([one.history for one in checked]).astype(np.int32),
-            time_s[query] - 1,
-            {name: values[query] for name, values in queries.context.items()},
-        )
+        given, lengths = self._no_plays, [len(one.history) for one in checked]
+        if any(lengths):
+            query = np.repeat(np.arange(len(checked)), lengths)
+            given = Plays(
+                query,
+                np.concatenate([one.history for one in checked]).astype(np.int32),
+                time_s[query] - 1,
+                {name: values[query] for name, values in queries.context.items()},
+            )
         seen = (live.item_number > 0) & (live.timestamp_s < time_s[live.query])
         counts = np.bincount(live.query[seen], minlength=len(checked))
         pasts = pasts_of(self._model.prepared.events, queries, [live, given])
@@ -206,32 +214,26 @@ class Answering:
 
     def _live_plays(self, ids: Sequence[int | str | None], shelf: Shelf) -> Plays:
         """What each request's user did since training."""
-        unknown = self._contexts.unknown
         texts = [None if id_ is None else self._users.spelling(id_) for id_ in ids]
         place = {text: row for row, text in enumerate(dict.fromkeys(t for t in texts if t))}
-        contexts, events = [], None
-        none = np.zeros(0, np.int64)
-        query, item, time_s = none, none.astype(np.int32), none
-        if self._live is not None and place:
-            since_s = self._model.prepared.schema.train_end_s
-            events = self._live.of(list(place), since_s)
-        if events is not None and len(events.owner):
-            bounds = np.searchsorted(events.owner, np.arange(len(place) + 1))
-            users = [(row, place[text]) for row, text in enumerate(texts) if text]
-            of_user = np.array([user for _, user in users])
-            starts, ends = bounds[of_user], bounds[of_user + 1]
-            rows = rows_between(starts, ends)
-            query = np.repeat(np.array([row for row, _ in users]), ends - starts)
-            item = shelf.numbers(events.item_id)[rows]
-            time_s = events.timestamp_s[rows]
-            contexts = [self._contexts.encode_text(events.context[row]) for row in rows.tolist()]
+        if self._live is None or not place:
+            return self._no_plays
+        events = self._live.of(list(place), self._model.prepared.schema.train_end_s)
+        if not len(events.owner):
+            return self._no_plays
+        bounds = np.searchsorted(events.owner, np.arange(len(place) + 1))
+        users = [(row, place[text]) for row, text in enumerate(texts) if text]
+        of_user = np.array([user for _, user in users])
+        starts, ends = bounds[of_user], bounds[of_user + 1]
+        rows = rows_between(starts, ends)
+        contexts = [self._contexts.encode_text(events.context[row]) for row in rows.tolist()]
         return Plays(
-            query,
-            item,
-            time_s,
+            np.repeat(np.array([row for row, _ in users]), ends - starts),
+            shelf.numbers(events.item_id)[rows],
+            events.timestamp_s[rows],
             {
                 name: np.concatenate([missing[:0], *(one[name] for one in contexts)])
-                for name, missing in unknown.items()
+                for name, missing in self._contexts.unknown.items()
             },
         )
 

@@ -48,14 +48,10 @@ class Encoder:
         out = np.empty((*missing.shape, len(self.table)), np.float32)
         known = out[..., :-1]
         if isinstance(self.feature, FittedCyclic):
-            angle = values * np.float32(2 * math.pi / self.feature.period)
-            first = sine, cosine = np.sin(angle), np.cos(angle)
-            for place in range(HARMONICS):
-                known[..., place], known[..., HARMONICS + place] = sine, cosine
-                sine, cosine = (  # of the sum of two angles
-                    sine * first[1] + cosine * first[0],
-                    cosine * first[1] - sine * first[0],
-                )
+            turns = np.arange(1, HARMONICS + 1, dtype=np.float32)
+            angles = values[..., None] * (turns * np.float32(2 * math.pi / self.feature.period))
+            np.sin(angles, out=known[..., :HARMONICS])
+            np.cos(angles, out=known[..., HARMONICS:])
         else:
             known[...] = values if isinstance(self.feature, FittedVector) else values[..., None]
         if missing.any():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from antiphon.prepared import Events, rows_between
+from antiphon.prepared import Events, owners, rows_between
 from antiphon.queries import Queries
 
 __all__ = ["Exclusions"]
@@ -40,7 +40,7 @@ class Exclusions:
         """
         offsets = self.offsets[rows.start : rows.stop + 1]
         items = self.item_number[offsets[0] : offsets[-1]]
-        query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        query = owners(offsets)
         inside = (items > 0) & (items <= item_count)
         query, items = query[inside], items[inside]
         order = np.argsort(items)

@@ -32,7 +32,7 @@ class History:
     age_bucket: Int32[np.ndarray, "queries length"]
     context: Mapping[str, Shaped[np.ndarray, "queries length ..."]]
 
-    def take(self, rows: Int64[np.ndarray, " rows"]) -> History:
+    def take(self, rows: Int64[np.ndarray, " rows"] | slice) -> History:
         """Those of some queries."""
         return History(
             self.item_number[rows],
@@ -46,7 +46,7 @@ def age_bucket(age_s: Int64[np.ndarray, "*shape"]) -> Int32[np.ndarray, "*shape"
     minutes = np.maximum(age_s, 0) / 60.0
     # frexp's exponent is floor(log2) + 1, exact at the powers of two
     exponent = np.frexp(np.maximum(minutes, 0.5))[1]
-    return np.asarray(np.clip(exponent, 0, AGE_BUCKETS - 1), np.int32)
+    return np.asarray(np.minimum(exponent, AGE_BUCKETS - 1), np.int32)
 
 
 def gather_history(

@@ -155,7 +155,7 @@ class Judge:
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             self.progress(who, start / len(queries))
             rows = slice(start, min(start + QUERIES_AT_ONCE, len(queries)))
-            some = queries.take(np.arange(rows.start, rows.stop))
+            some = queries.take(rows)
             lists[rows], scores[rows] = ranker.rank(
                 some, DEPTH, exclude_heard=self.section.exclude_heard
             )

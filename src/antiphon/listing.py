@@ -126,7 +126,7 @@ def _exclusions(
     own: OwnItems, rows: Int64[np.ndarray, " some"], left_out: Bool[np.ndarray, " some"]
 ) -> Exclusions:
     """What each query's user has had; nothing for those who may be listed it."""
-    lengths = np.where(left_out, np.diff(own.offsets)[rows], 0)
+    lengths = np.where(left_out, own.offsets[rows + 1] - own.offsets[rows], 0)
     every = Exclusions(own.offsets, own.item_number)
     return Exclusions(
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
 from antiphon.library import PLAYS, Plays
-from antiphon.prepared import Events, rows_between
+from antiphon.prepared import Events, owners, rows_between
 from antiphon.queries import Queries
 
 __all__ = ["OwnItems", "OwnScores", "own_items", "slices_of_events"]
@@ -36,7 +36,7 @@ class OwnItems:
 
     def query(self) -> Int64[np.ndarray, " pairs"]:
         """The query of each pair."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        return owners(self.offsets)
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ class OwnScores:
         """The pair of each query and item; -1 where the query's user hasn't had the item."""
         if not len(self.item_number):
             return np.full(len(query), -1, np.int64)
-        mine = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-        keys = (mine << 32) | self.item_number
+        keys = (owners(self.offsets) << 32) | self.item_number
         wanted = (query << 32) | item_number
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         return np.where(keys[place] == wanted, place, -1)
@@ -110,7 +109,7 @@ def own_items(events: Events, queries: Queries) -> OwnItems:
     is_end = np.ones(len(rows), bool)
     is_end[:-1] = (item[1:] != item[:-1]) | (query[1:] != query[:-1])
     last = np.flatnonzero(is_end)
-    count = np.diff(last, prepend=-1)
+    count = last - np.concatenate([[-1], last[:-1]])
     back = np.arange(PLAYS)
     known = back < count[:, None]
     played = (

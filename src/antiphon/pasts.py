@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int32, Int64, Shaped
@@ -42,7 +42,8 @@ class Pasts:
     def owners(self) -> Queries:
         """The queries, whose users are those of the events."""
         owner = np.arange(1, len(self.queries) + 1, dtype=np.int32)
-        return replace(self.queries, user_number=owner)
+        asked = self.queries
+        return Queries(owner, asked.user_key, asked.time_s, asked.context)
 
 
 def pasts_of(log: Events, queries: Queries, more: Sequence[Plays]) -> Pasts:

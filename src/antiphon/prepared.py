@@ -35,7 +35,7 @@ from antiphon.artifacts import Stage, open_stage
 from antiphon.brackets import search_between
 from antiphon.schema import Schema
 
-__all__ = ["ByItem", "ByTime", "Events", "Prepared", "read_schema", "rows_between"]
+__all__ = ["ByItem", "ByTime", "Events", "Prepared", "owners", "read_schema", "rows_between"]
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,11 @@ def rows_between(
     """All rows of ranges [start, end), one range after the other."""
     lengths = ends - starts
     return np.repeat(ends - np.cumsum(lengths), lengths) + np.arange(int(lengths.sum()))
+
+
+def owners(offsets: Int64[np.ndarray, " ranges_and_one"]) -> Int64[np.ndarray, " rows"]:
+    """Of each row its range `i`, which is from `offsets[i]` to `offsets[i + 1]`."""
+    return np.arange(len(offsets) - 1).repeat(offsets[1:] - offsets[:-1])
 
 
 def read_schema(folder: Path) -> Schema:

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Int32, Int64, Shaped
 
-from antiphon.prepared import Events
+from antiphon.prepared import Events, owners
 
 __all__ = ["Queries", "Ranker", "Targets", "queries_of_window"]
 
@@ -37,7 +37,7 @@ class Queries:
     def __len__(self) -> int:
         return len(self.user_number)
 
-    def take(self, rows: Shaped[np.ndarray, " rows"]) -> Queries:
+    def take(self, rows: Shaped[np.ndarray, " rows"] | slice) -> Queries:
         """Some of the queries."""
         return Queries(
             self.user_number[rows],
@@ -64,7 +64,7 @@ class Targets:
 
     def query_rows(self) -> Int64[np.ndarray, " targets"]:
         """The query of each target."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        return owners(self.offsets)
 
 
 @runtime_checkable

@@ -121,7 +121,7 @@ class QueryVectors:
             at += encoder.table.shape[1]
         ages = question[..., at : at + AGE_BUCKETS].swapaxes(1, 2)
         by_event += ages[row, history.age_bucket].swapaxes(1, 2)
-        by_event[np.broadcast_to((history.age_bucket < 0)[:, None], by_event.shape)] = -np.inf
+        by_event += np.where(history.age_bucket < 0, -np.inf, np.float32(0))[:, None]
         logits[..., length] = self._by("nothing", asked)
         logits -= logits.max(axis=2, keepdims=True)
         weighed = np.exp(logits, out=logits)
@@ -136,5 +136,7 @@ class QueryVectors:
 
 def _gelu(values: Float32[np.ndarray, "rows units"]) -> Float32[np.ndarray, "rows units"]:
     """By its usual approximation with a hyperbolic tangent, as `jax.nn.gelu`."""
-    inner = np.float32(np.sqrt(2 / np.pi)) * (values + np.float32(0.044715) * values**3)
+    inner = np.float32(np.sqrt(2 / np.pi)) * (
+        values + np.float32(0.044715) * (values * values * values)
+    )
     return np.asarray(np.float32(0.5) * values * (1 + np.tanh(inner)))

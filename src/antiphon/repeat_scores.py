@@ -81,13 +81,13 @@ class RepeatScores:
             query: of each pair of a query and an item.
             plays: of each pair, at least one.
         """
-        bias, weight, fading, last, often = question[query, : TERMS - 2].T
+        bias, weight, fading, last, often = question[:, : TERMS - 2].T
         fades = np.logaddexp(fading + np.float32(SOFTPLUS_OF_HALF), np.float32(0))
         # play by play, as most items have one or two
         pair, place = np.nonzero(plays.known)
         asked = query[pair]
         log_age = np.log1p(plays.age_h[pair, place])
-        mass = question[asked, TERMS] - fades[pair] * log_age
+        mass = question[asked, TERMS] - fades[asked] * log_age
         at = TERMS + 1
         for encoder in self._encoders.each:
             width = encoder.table.shape[1]
@@ -106,7 +106,10 @@ class RepeatScores:
         log_mass = most + np.log(summed).astype(np.float32)
         log_count = np.log(plays.count.astype(np.float32))
         term: Float32[np.ndarray, " pairs"] = (
-            bias + (1 + weight) * log_mass + last * log_age[first] + often * log_count
+            bias[query]
+            + (1 + weight[query]) * log_mass
+            + last[query] * log_age[first]
+            + often[query] * log_count
         )
         return term
 

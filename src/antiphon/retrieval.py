@@ -122,7 +122,7 @@ class TrainedModel:
             )
         parts = [np.zeros((0, self.candidates.shape[1]), np.float32)]
         for start in range(0, len(queries), CHUNK_QUERIES):
-            rows = np.arange(start, min(start + CHUNK_QUERIES, len(queries)))
+            rows = slice(start, start + CHUNK_QUERIES)
             some, had = queries.take(rows), history.take(rows)
             users = np.asarray(self.users[some.user_number])
             past = self._past(had, corpus or self.corpus)
@@ -162,7 +162,7 @@ class TrainedModel:
             return self.search.top_k(embedded, k, exclude=Exclusions.heard(events, queries))
         numbers, scores = empty_lists(len(queries), k)
         for rows in slices_of_events(events, queries):
-            some = queries.take(np.arange(rows.start, rows.stop))
+            some = queries.take(rows)
             had = own_items(events, some)
             scoring = self.scoring(some, embedded[rows], had)
             if mode == "all":

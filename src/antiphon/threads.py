@@ -63,16 +63,20 @@ class _Limit:
         with self._lock:
             if not self._inside:
                 self._before = [library.num_threads for library in _blas()]
-                for library in _blas():
-                    library.set_num_threads(1)
+                self._set([1] * len(self._before))
             self._inside += 1
 
     def leave(self) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                for library, threads in zip(_blas(), self._before, strict=True):
-                    library.set_num_threads(threads)
+                self._set(self._before)
+
+    def _set(self, threads: list[int]) -> None:
+        # what has one thread keeps it: a call costs as much as a small product
+        for library, before, wanted in zip(_blas(), self._before, threads, strict=True):
+            if before != 1:
+                library.set_num_threads(wanted)
 
 
 _limit = _Limit()

@@ -84,7 +84,7 @@ def lists_of_chunks(
     Scores are computed once for both.
     """
     for start in range(0, len(queries), scorer.chunk):
-        chunk = queries.take(np.arange(start, min(start + scorer.chunk, len(queries))))
+        chunk = queries.take(slice(start, start + scorer.chunk))
         scores, order = scorer.scores(chunk, k), scorer.order(chunk)
         heard = log.user_items[chunk.user_number] if True in excludes else None
         yield {

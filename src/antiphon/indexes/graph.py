@@ -22,6 +22,7 @@ from antiphon.indexes.filters import Filter, rows_of
 from antiphon.indexes.layout import Layout
 from antiphon.indexes.lists import SPARE, empty_lists, merge_top_k, score
 from antiphon.indexes.protocol import Index, check_search
+from antiphon.prepared import owners
 from antiphon.scan import TopK
 
 __all__ = ["Graph", "Neighbours", "Reach"]
@@ -144,7 +145,8 @@ class Graph:
             return np.full(queries, self.reach.widest + 1)
         depths = np.full(queries, int(k / share))
         if exclude is not None:
-            depths += np.ceil(self.reach.before * np.diff(exclude.offsets)).astype(np.int64)
+            lengths = exclude.offsets[1:] - exclude.offsets[:-1]
+            depths += np.ceil(self.reach.before * lengths).astype(np.int64)
         return np.array([self.reach.width(depth) for depth in depths.tolist()], np.int64)
 
     def _meet(
@@ -152,7 +154,7 @@ class Graph:
     ) -> Int32[np.ndarray, "rows widest"]:
         """What searches of these widths meet; zeros follow."""
         met = np.zeros((len(laid), min(int(widths.max()), self.item_count)), np.int32)
-        for width in np.unique(widths).tolist():
+        for width in set(widths.tolist()):
             some = np.flatnonzero(widths == width)
             nearest = self._neighbours.nearest(laid[some], min(width, self.item_count))
             met[some, : nearest.shape[1]] = nearest
@@ -198,8 +200,7 @@ def _may_be_listed(
     some = rows_of(exclude, rows)
     if not len(some.item_number):
         return keep
-    query = np.repeat(np.arange(len(rows)), np.diff(some.offsets))
-    left_out = np.sort((query << 32) | some.item_number)
+    left_out = np.sort((owners(some.offsets) << 32) | some.item_number)
     wanted = (np.arange(len(rows))[:, None] << 32) | met
     near = left_out.take(np.searchsorted(left_out, wanted), mode="clip")
     return keep & (near != wanted)

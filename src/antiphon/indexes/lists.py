@@ -55,11 +55,13 @@ def merge_top_k(parts: Sequence[Lists], k: int) -> TopK:
     """
     numbers = np.concatenate([part[0] for part in parts], axis=1)
     scores = np.concatenate([part[1] for part in parts], axis=1)
-    scores = np.where(numbers > 0, scores, np.float32(-np.inf))
+    scores[numbers == 0] = -np.inf
     # an item of score -inf still comes before no item, whose number wraps around to the highest
     order = np.lexsort((numbers.astype(np.uint32) - np.uint32(1), -scores))[:, :k]
     row = np.arange(len(numbers))[:, None]
     found = numbers[row, order], scores[row, order]
+    if order.shape[1] == k:
+        return found
     merged = empty_lists(len(numbers), k)
     for whole, some in zip(merged, found, strict=True):
         whole[:, : some.shape[1]] = some
