@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from antiphon.errors import ArtifactError
 from antiphon.prepare import prepare
-from antiphon.prepared import Events, Prepared
+from antiphon.prepared import Events, Prepared, owners, rows_between
 from small_log import config, write_log
 
 
@@ -19,6 +19,14 @@ def _events(times_by_user: list[list[int]]) -> Events:
     times = np.array([time for times in times_by_user for time in sorted(times)], np.int64)
     numbers = np.arange(1, len(times) + 1, dtype=np.int32)
     return Events(offsets[:-1], offsets[1:], numbers, times, np.ones(len(times), bool), {})
+
+
+@given(st.lists(st.integers(0, 4), max_size=6))
+def test_each_row_knows_its_range(lengths: list[int]) -> None:
+    offsets = np.cumsum([0, *lengths])
+    expected = [number for number, length in enumerate(lengths) for _ in range(length)]
+    assert owners(offsets).tolist() == expected
+    assert rows_between(offsets[:-1], offsets[1:]).tolist() == list(range(sum(lengths)))
 
 
 def test_what_is_in_sight_before_a_time() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+import antiphon.threads as threads_module
 from antiphon.own_library import own_items
 from antiphon.queries import Queries
 from antiphon.query_vectors import QueryVectors
@@ -37,6 +38,21 @@ def test_whoever_leaves_last_takes_the_limit_back() -> None:
     assert threads() == {1}, "the second is still inside"
     second.__exit__(None, None, None)
     assert threads() == before
+
+
+def test_what_has_one_thread_is_not_told_so(monkeypatch) -> None:
+    class Library:
+        def __init__(self, threads: int) -> None:
+            self.num_threads, self.told = threads, []
+
+        def set_num_threads(self, threads: int) -> None:
+            self.told.append(threads)
+
+    one, team = Library(1), Library(4)
+    monkeypatch.setattr(threads_module, "_blas", lambda: (one, team))
+    with single_threaded_blas():
+        assert (one.told, team.told) == ([], [1])
+    assert (one.told, team.told) == ([], [1, 4])
 
 
 def test_embedding_and_scoring_a_library(tmp_path_factory, monkeypatch) -> None:
