@@ -56,24 +56,22 @@ def pasts_of(log: Events, queries: Queries, more: Sequence[Plays]) -> Pasts:
     """
     users = queries.user_number.astype(np.int64)
     starts, ends = log.starts[users], log.ends[users]
-    rows = rows_between(starts, ends)
-    query = np.repeat(np.arange(len(users)), ends - starts)
-    item = np.asarray(log.item_number[rows])
-    time_s = np.asarray(log.timestamp_s[rows])
-    context = {name: np.asarray(values[rows]) for name, values in log.context.items()}
     more = [part for part in more if len(part.query)]
-    if more:
-        query = np.concatenate([query, *(part.query for part in more)])
-        item = np.concatenate([item, *(part.item_number for part in more)])
-        time_s = np.concatenate([time_s, *(part.timestamp_s for part in more)])
-        context = {
-            name: np.concatenate([values, *(part.context[name] for part in more)])
-            for name, values in context.items()
-        }
-        order = np.lexsort((time_s, query))
-        order = order[item[order] > 0]
-        query, item, time_s = query[order], item[order], time_s[order]
-        context = {name: values[order] for name, values in context.items()}
+    if not more:
+        return Pasts(queries, _seen_by(log, starts, ends))
+    rows = rows_between(starts, ends)
+    of_log = np.repeat(np.arange(len(users)), ends - starts)
+    query = np.concatenate([of_log, *(part.query for part in more)])
+    item = np.concatenate([log.item_number[rows], *(part.item_number for part in more)])
+    time_s = np.concatenate([log.timestamp_s[rows], *(part.timestamp_s for part in more)])
+    context = {
+        name: np.concatenate([values[rows], *(part.context[name] for part in more)])
+        for name, values in log.context.items()
+    }
+    order = np.lexsort((time_s, query))
+    order = order[item[order] > 0]
+    query, item, time_s = query[order], item[order], time_s[order]
+    context = {name: values[order] for name, values in context.items()}
     counts = np.bincount(query, minlength=len(users))
     bounds = np.concatenate([[0, 0], np.cumsum(counts)]).astype(np.int64)
     events = Events(
@@ -85,3 +83,18 @@ def pasts_of(log: Events, queries: Queries, more: Sequence[Plays]) -> Pasts:
         context=context,
     )
     return Pasts(queries, events)
+
+
+def _seen_by(
+    log: Events, starts: Int64[np.ndarray, " queries"], ends: Int64[np.ndarray, " queries"]
+) -> Events:
+    """The log's own rows, nothing copied; user 0 has none."""
+    none = np.zeros(1, np.int64)
+    return Events(
+        starts=np.concatenate([none, starts]),
+        ends=np.concatenate([none, ends]),
+        item_number=log.item_number,
+        timestamp_s=log.timestamp_s,
+        is_target=log.is_target,
+        context=log.context,
+    )
