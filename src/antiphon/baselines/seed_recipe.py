@@ -22,6 +22,7 @@ from jaxtyping import Float32
 
 from antiphon.baselines.history import TrainingLog
 from antiphon.baselines.lists import BLOCK_FLOATS, DenseScores, Order
+from antiphon.prepared import owners
 from antiphon.queries import Queries
 from antiphon.schema import FittedCategorical
 
@@ -154,7 +155,7 @@ def train_seed(log: TrainingLog, *, most_steps: int, seed: int = 0) -> SeedTable
     rows = [f.cardinality + 1 for f in log.schema.context if isinstance(f, FittedCategorical)]
     towers = SeedTowers(len(log.user_starts) - 1, log.width, rows, WIDTH, seed)
     step, state = seed_step(towers)
-    users = np.repeat(np.arange(len(log.user_starts) - 1), np.diff(log.user_starts))
+    users = owners(log.user_starts)
     rng = np.random.default_rng(seed)
     losses, order = [], np.zeros(0, np.int64)
     for _ in range(steps):
