@@ -3,6 +3,7 @@
 - The annotated shapes and dtypes of the whole package are checked at every call.
 - JAX refuses to mix dtypes silently. (Ranks it may: Keras's own layers add biases that way.)
 - Warnings are errors (pyproject.toml), and hypothesis draws the same examples every time.
+- What Keras draws without a seed (a layer's first weights) is the same in every run.
 
 Environment variables, so that processes started by tests are held to the same.
 """
@@ -37,6 +38,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("antiphon")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def first_weights() -> None:
+    """A test that makes layers by itself meets the same weights each time, alone or among all."""
+    import keras  # not above: by what the environment says
+
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")
