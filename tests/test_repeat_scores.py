@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
 
+from antiphon.best_first import keys_of
 from antiphon.feature_layers import ContextEncoder
 from antiphon.history import AGE_BUCKETS, History
 from antiphon.library import PLAYS, Library, Plays
@@ -198,20 +201,37 @@ def test_numbers_too_large_to_be_sorted_as_one_are_sorted_as_two() -> None:
     np.testing.assert_array_equal(found.plays.count, np.tile([1, 2], many))
 
 
+def own_scores(lengths: list[int], items: list[int], scores: list[float]) -> OwnScores:
+    item, score = np.array(items, np.int32), np.array(scores, np.float32)
+    return OwnScores(np.cumsum([0, *lengths]), item, score, keys_of(item, score))
+
+
 def test_the_best_of_what_users_have_had() -> None:
-    own = OwnScores(
-        np.array([0, 3, 3, 5]),
-        np.array([4, 6, 9, 2, 4], np.int32),
-        np.array([1, 2, 1, 7, 8], np.float32),
-    )
+    own = own_scores([3, 0, 2], [4, 6, 9, 2, 4], [1, 2, 1, 7, 8])
     numbers, scores = own.best(2)
     # equal scores by number; nobody's list of nothing
     np.testing.assert_array_equal(numbers, [[6, 4], [0, 0], [4, 2]])
     np.testing.assert_array_equal(scores, [[2, 1], [-np.inf, -np.inf], [8, 7]])
-    some = own.best(2, np.array([2, 0]), np.array([True, False, True, True, False]))
-    np.testing.assert_array_equal(some[0], [[2, 0], [4, 9]])
+    keep = np.array([True, False, True, True, False])
+    numbers, _ = own.best(2, queries=np.array([2, 0]), keep=keep)
+    np.testing.assert_array_equal(numbers, [[2, 0], [4, 9]])
     found = own.find(np.array([0, 0, 1, 2]), np.array([9, 2, 4, 4], np.int32))
     np.testing.assert_array_equal(found, [2, -1, -1, 4])
+
+
+def test_libraries_many_times_as_long_as_lists_and_what_else_was_found() -> None:
+    rng = np.random.default_rng(0)
+    lengths, k = [0, 3, 90, 40], 7
+    items = [np.sort(rng.choice(10_000, length, replace=False)) + 1 for length in lengths]
+    # most scores have equals
+    own = own_scores(lengths, np.concatenate(items), rng.integers(-4, 4, sum(lengths)))
+    others = np.array([[20_000, 20_001, 0]] * 4, np.int32), np.array([[3, 2, 9]] * 4, np.float32)
+    for found, more in (own.best(k), []), (own.best(k, others), [(3, 20_000), (2, 20_001)]):
+        for row, (start, end) in enumerate(itertools.pairwise(own.offsets.tolist())):
+            pairs = zip(own.score[start:end], own.item_number[start:end], strict=True)
+            expected = sorted([*pairs, *more], key=lambda pair: (-pair[0], pair[1]))[:k]
+            expected += [(-np.inf, 0)] * (k - len(expected))
+            assert list(zip(found[1][row], found[0][row], strict=True)) == expected
 
 
 def test_queries_are_taken_a_few_at_a_time(monkeypatch) -> None:

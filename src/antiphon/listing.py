@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
 from antiphon.exclusions import Exclusions
-from antiphon.indexes import Filter, Limit, TopK, merge_top_k, spread
+from antiphon.indexes import Filter, Limit, TopK, spread
 from antiphon.indexes.filters import rows_of
 from antiphon.indexes.lists import empty_lists
 from antiphon.own_library import OwnItems, OwnScores
@@ -109,8 +109,8 @@ def _group(
             found[0][places], found[1][places] = lists
         places = np.flatnonzero(merged[some])
         if len(places):
-            before = scoring().best(depth, rows[some[places]], keep)
-            both = merge_top_k([(found[0][places], found[1][places]), before], depth)
+            others = found[0][places], found[1][places]
+            both = scoring().best(depth, others, rows[some[places]], keep)
             found[0][places], found[1][places] = both
         return found
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
+from antiphon.best_first import NOTHING, keys_of, read_keys
 from antiphon.library import PLAYS, Plays
 from antiphon.prepared import Events, owners, rows_between
 from antiphon.queries import Queries
@@ -17,7 +19,8 @@ __all__ = ["OwnItems", "OwnScores", "own_items", "slices_of_events"]
 EVENTS_AT_ONCE = 1 << 19
 """Of queries answered together, some hundred megabytes; candidates are searched for all at once."""
 
-Lists = tuple[Int32[np.ndarray, "queries k"], Float32[np.ndarray, "queries k"]]
+# of different lengths, so their annotations name none
+Lists = tuple[Int32[np.ndarray, "queries _"], Float32[np.ndarray, "queries _"]]
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,38 @@ class OwnItems:
     Attributes:
         offsets: those of query `q` are the pairs `offsets[q]` to `offsets[q + 1]`.
         item_number: ascending within a query.
-        plays: of each pair.
+        events: the events in sight.
+        rows: those of all queries' users; plays of an item stand side by side, by time.
+        ends: where in `rows` the plays of each pair end.
+        time_s: of each query.
     """
 
     offsets: Int64[np.ndarray, " queries_and_one"]
     item_number: Int32[np.ndarray, " pairs"]
-    plays: Plays
+    events: Events
+    rows: Int64[np.ndarray, " rows"]
+    ends: Int64[np.ndarray, " pairs"]
+    time_s: Int64[np.ndarray, " queries"]
 
     def query(self) -> Int64[np.ndarray, " pairs"]:
         """The query of each pair."""
         return owners(self.offsets)
+
+    @cached_property
+    def plays(self) -> Plays:
+        """Of each pair. Looked up when they are asked for: a search needs the items alone."""
+        count = np.diff(self.ends, prepend=0)
+        back = np.arange(PLAYS)
+        known = back < count[:, None]
+        rows = self.rows[(self.ends - 1)[:, None] - np.where(known, back, 0)]
+        now_s = self.time_s[self.query()][:, None]
+        ages_s = np.where(known, now_s - self.events.timestamp_s[rows], 0)
+        return Plays(
+            age_h=(ages_s / 3600).astype(np.float32),
+            known=known,
+            count=count.astype(np.int32),
+            context={name: np.asarray(v[rows]) for name, v in self.events.context.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -47,37 +72,49 @@ class OwnScores:
         offsets: as there.
         item_number: as there.
         score: what counts of the dot product, and the repeat term.
+        key: of item and score; see best_first.py.
     """
 
     offsets: Int64[np.ndarray, " queries_and_one"]
     item_number: Int32[np.ndarray, " pairs"]
     score: Float32[np.ndarray, " pairs"]
+    key: Int64[np.ndarray, " pairs"]
+
+    @classmethod
+    def of(cls, own: OwnItems, score: Float32[np.ndarray, " pairs"]) -> OwnScores:
+        """Those items with these scores."""
+        return cls(own.offsets, own.item_number, score, keys_of(own.item_number, score))
 
     def best(
         self,
         k: int,
+        others: Lists | None = None,
         queries: Int64[np.ndarray, " some"] | None = None,
         keep: Bool[np.ndarray, " pairs"] | None = None,
     ) -> tuple[Int32[np.ndarray, "some k"], Float32[np.ndarray, "some k"]]:
-        """The k best of each query's pairs, or of some queries', or only among pairs to keep.
+        """The k best of each query's pairs, together with what else was found.
+
+        Args:
+            k: length of the lists.
+            others: lists of items that none of the queries' users have had.
+            queries: only of these.
+            keep: only these pairs.
 
         Returns:
             As `Index.top_k`.
         """
         some = range(len(self.offsets) - 1) if queries is None else queries.tolist()
-        numbers = np.zeros((len(some), k), np.int32)
-        scores = np.full((len(some), k), -np.inf, np.float32)
+        merged = np.full((len(some), k), NOTHING)
+        found = merged[:, :0] if others is None else keys_of(*others)
         for row, query in enumerate(some):
             pairs = slice(int(self.offsets[query]), int(self.offsets[query + 1]))
-            items, found = self.item_number[pairs], self.score[pairs]
-            if keep is not None:
-                items, found = items[keep[pairs]], found[keep[pairs]]
-            if len(items) > 4 * k:
-                kth = np.partition(found, -k)[-k]
-                items, found = items[found >= kth], found[found >= kth]
-            order = np.lexsort((items, -found))[:k]
-            numbers[row, : len(order)], scores[row, : len(order)] = items[order], found[order]
-        return numbers, scores
+            own = self.key[pairs] if keep is None else self.key[pairs][keep[pairs]]
+            if len(own) > 4 * k:
+                own = np.partition(own, k)[:k]
+            both = np.concatenate([found[row], own])
+            both.sort()
+            merged[row, : len(both)] = both[:k]
+        return read_keys(merged)
 
     def find(
         self, query: Int64[np.ndarray, " items"], item_number: Int32[np.ndarray, " items"]
@@ -104,30 +141,17 @@ def own_items(events: Events, queries: Queries) -> OwnItems:
     query = np.repeat(np.arange(len(users)), end - start)
     item = np.asarray(events.item_number[rows], np.int64)
     query, item, order = _sorted(query, item)
-    rows = rows[order]
-    # plays of an item stand side by side, by time; a pair is where they end
     is_end = np.ones(len(rows), bool)
     is_end[:-1] = (item[1:] != item[:-1]) | (query[1:] != query[:-1])
     last = np.flatnonzero(is_end)
-    count = last - np.concatenate([[-1], last[:-1]])
-    back = np.arange(PLAYS)
-    known = back < count[:, None]
-    played = (
-        rows[np.where(known, last[:, None] - back, 0)]
-        if len(rows)
-        else np.zeros((0, PLAYS), np.int64)
-    )
-    ages_s = np.where(known, queries.time_s[query[last]][:, None] - events.timestamp_s[played], 0)
     pairs = np.bincount(query[last], minlength=len(users))
     return OwnItems(
         np.concatenate([[0], np.cumsum(pairs)]).astype(np.int64),
         item[last].astype(np.int32),
-        Plays(
-            age_h=(ages_s / 3600).astype(np.float32),
-            known=known,
-            count=count.astype(np.int32),
-            context={name: np.asarray(v[played]) for name, v in events.context.items()},
-        ),
+        events,
+        rows[order],
+        last + 1,
+        queries.time_s,
     )
 
 

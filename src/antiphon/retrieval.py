@@ -22,7 +22,7 @@ from antiphon.errors import ArtifactError
 from antiphon.exact_search import top_k_inner_product
 from antiphon.exclusions import Exclusions
 from antiphon.history import History, gather_history
-from antiphon.indexes import Index, NumpyScan, merge_top_k, open_index
+from antiphon.indexes import Index, NumpyScan, open_index
 from antiphon.indexes.graph import Graph
 from antiphon.indexes.lists import empty_lists
 from antiphon.library import Plays
@@ -168,7 +168,7 @@ class TrainedModel:
             if mode == "all":
                 left_out = Exclusions(had.offsets, had.item_number)
                 others = self.search.top_k(embedded[rows], k, exclude=left_out)
-                numbers[rows], scores[rows] = merge_top_k([others, scoring().best(k)], k)
+                numbers[rows], scores[rows] = scoring().best(k, others)
             else:
                 numbers[rows], scores[rows] = scoring().best(k)
         return numbers, scores
@@ -221,7 +221,7 @@ class TrainedModel:
         for row, (start, end) in enumerate(itertools.pairwise(own.offsets.tolist())):
             np.dot(vectors[start:end].astype(np.float64), counted[row], out=score[start:end])
         score += self.repeat_of(asked, own.query(), own.plays)
-        return OwnScores(own.offsets, own.item_number, score.astype(np.float32))
+        return OwnScores.of(own, score.astype(np.float32))
 
     def scoring(
         self,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from antiphon.best_first import NOTHING, keys_of, read_keys
 from antiphon.scan import TopK
 
 __all__ = ["SPARE", "best", "empty_lists", "merge_top_k", "score"]
@@ -53,16 +54,8 @@ def merge_top_k(parts: Sequence[Lists], k: int) -> TopK:
     Returns:
         Item numbers, best first, and scores, as `Index.top_k` does.
     """
-    numbers = np.concatenate([part[0] for part in parts], axis=1)
-    scores = np.concatenate([part[1] for part in parts], axis=1)
-    scores[numbers == 0] = -np.inf
-    # an item of score -inf still comes before no item, whose number wraps around to the highest
-    order = np.lexsort((numbers.astype(np.uint32) - np.uint32(1), -scores))[:, :k]
-    row = np.arange(len(numbers))[:, None]
-    found = numbers[row, order], scores[row, order]
-    if order.shape[1] == k:
-        return found
-    merged = empty_lists(len(numbers), k)
-    for whole, some in zip(merged, found, strict=True):
-        whole[:, : some.shape[1]] = some
-    return merged
+    keys = np.concatenate([keys_of(*part) for part in parts], axis=1)
+    keys.sort(axis=1)
+    if keys.shape[1] < k:
+        keys = np.pad(keys, ((0, 0), (0, k - keys.shape[1])), constant_values=NOTHING)
+    return read_keys(keys[:, :k])
