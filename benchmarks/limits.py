@@ -47,7 +47,9 @@ from antiphon.model import TwoTower
 SIZE, QUICK = Size(52_501, 138_102), Size(2_000, 5_000)
 CASES = ("plain", "antiphon")
 TRACED = 10
-WARM_UP = 5
+STRETCH, WARM_UP = 10, 5
+"""Calls in a row, and how many of them don't count: in training a step follows a step. The first
+ones find in the caches what others left there, and BLAS's threads still waiting for more to do."""
 LISTED = 15
 
 
@@ -115,15 +117,16 @@ def step_of(case: str, folder: Path) -> tuple[OwnStep, list[Batch]]:
     return OwnStep(model, made[0]), made
 
 
-def seconds(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def seconds(runs: Mapping[str, Callable[[], object]], stretches: int) -> dict[str, float]:
     """The median time of each; they take turns, so that all see the same state of the machine."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + WARM_UP):
+    for _ in range(stretches):
         for name, run in runs.items():
-            started = time.perf_counter()
-            jax.block_until_ready(run())
-            if number >= WARM_UP:
-                taken[name].append(time.perf_counter() - started)
+            for number in range(STRETCH):
+                started = time.perf_counter()
+                jax.block_until_ready(run())
+                if number >= WARM_UP:
+                    taken[name].append(time.perf_counter() - started)
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
@@ -211,7 +214,7 @@ def listed(
     return rows
 
 
-def measure(case: str, folder: Path, rounds: int) -> dict[str, Any]:
+def measure(case: str, folder: Path, stretches: int) -> dict[str, Any]:
     """All figures of one case."""
     step, batches = step_of(case, folder)
     stated = products(step.program)
@@ -230,9 +233,9 @@ def measure(case: str, folder: Path, rounds: int) -> dict[str, Any]:
             "copy": lambda: jnp.copy(source),
             **loss_products(examples, candidates, width),
         },
-        rounds,
+        stretches,
     )
-    alone = seconds({str(n): bare(product) for n, product in enumerate(stated)}, rounds)
+    alone = seconds({str(n): bare(product) for n, product in enumerate(stated)}, stretches)
     table = profile(step, batches)
     flop = sum(product.flop * times for product, times in stated.items())
     bare_s = sum(alone[str(n)] * times for n, times in enumerate(stated.values()))
@@ -267,7 +270,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as parent, freed_memory_kept():
         folder = Path(parent) / "log"
         write_log(QUICK if options.quick else SIZE, folder)
-        cases = {case: measure(case, folder, 10 if options.quick else 100) for case in CASES}
+        cases = {case: measure(case, folder, 2 if options.quick else 20) for case in CASES}
     print(json.dumps({"products_share_wanted": 0.5, "cases": cases}, indent=2))
 
 
