@@ -237,9 +237,9 @@ def limits(found: Json) -> tuple[str, dict[str, str]]:
     lines += table(head, rows)
     lines.append(
         f"\nOne step of 1,024 examples and 1,024 sampled negatives. *Bare product*: the three "
-        "products of the loss on their own, the faster of XLA and numpy's BLAS; *of the loss*: what "
-        "their time is of the step's; *of all*: what that of every matrix product of the step is, "
-        "each called on its own by XLA (wanted of the plain towers: "
+        "products of the loss on their own, the faster of XLA and numpy's BLAS; *of the loss*: "
+        "what their time is of the step's; *of all*: what that of every matrix product of the step "
+        "is, each called on its own by XLA (wanted of the plain towers: "
         f"{found['products_share_wanted']:.0%}). GB/s are of the bytes that the compiler counts, "
         "which caches partly serve."
     )
