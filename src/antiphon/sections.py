@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "BUILD_WIDTH",
+    "CONNECTIONS",
     "EvaluateSection",
     "GatesSection",
     "IndexSection",
@@ -15,6 +17,7 @@ __all__ = [
     "TrainSection",
 ]
 
+BUILD_WIDTH, CONNECTIONS = 200, 16
 EPOCHS = 5
 LEAST_STEPS = 400
 """Fewer don't take the dense weights to where they should be, however small a log is."""
@@ -229,10 +232,10 @@ class IndexSection(Section):
         "password; by default none",
     )
     connections: int = Field(
-        16, ge=4, le=64, description="approximate: neighbours kept for a candidate"
+        CONNECTIONS, ge=4, le=64, description="approximate: neighbours kept for a candidate"
     )
     build_width: int = Field(
-        200, ge=8, le=1000, description="approximate: how wide to search for neighbours"
+        BUILD_WIDTH, ge=8, le=1000, description="approximate: how wide to search for neighbours"
     )
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from antiphon.indexes.graph import Graph, Reach
 from antiphon.indexes.layout import layout_of
 from antiphon.indexes.layout_file import REDO, read_layout, write_layout
 from antiphon.indexes.numpy_scan import NumpyScan
+from antiphon.sections import BUILD_WIDTH, CONNECTIONS
 
 __all__ = ["drop_database", "open_database", "write_database"]
 
@@ -30,8 +31,8 @@ def write_database(
     ids: Sequence[str],
     sample: Float32[np.ndarray, "queries width"] | None = None,
     *,
-    connections: int = 16,
-    build_width: int = 200,
+    connections: int = CONNECTIONS,
+    build_width: int = BUILD_WIDTH,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Send candidates to a database and write layout.json.

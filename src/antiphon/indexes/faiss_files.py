@@ -22,6 +22,7 @@ from antiphon.indexes.faiss_scan import FaissScan
 from antiphon.indexes.graph import Graph, Reach
 from antiphon.indexes.layout import ROWS_AT_ONCE, Layout, layout_of
 from antiphon.indexes.layout_file import REDO, read_layout, write_layout
+from antiphon.sections import BUILD_WIDTH, CONNECTIONS
 from antiphon.threads import processors
 
 __all__ = ["open_graph", "open_scan", "write_graph", "write_scan"]
@@ -62,8 +63,8 @@ def write_graph(
     candidates: Float32[np.ndarray, "items width"],
     sample: Float32[np.ndarray, "queries width"] | None = None,
     *,
-    connections: int = 16,
-    build_width: int = 200,
+    connections: int = CONNECTIONS,
+    build_width: int = BUILD_WIDTH,
     progress: Progress | None = None,
 ) -> None:
     """Write a graph and what a scan of the same vectors needs.
