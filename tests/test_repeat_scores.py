@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 
-from antiphon.best_first import keys_of
 from antiphon.feature_layers import ContextEncoder
 from antiphon.history import AGE_BUCKETS, History
 from antiphon.library import PLAYS, Library, Plays
@@ -202,8 +201,8 @@ def test_numbers_too_large_to_be_sorted_as_one_are_sorted_as_two() -> None:
 
 
 def own_scores(lengths: list[int], items: list[int], scores: list[float]) -> OwnScores:
-    item, score = np.array(items, np.int32), np.array(scores, np.float32)
-    return OwnScores(np.cumsum([0, *lengths]), item, score, keys_of(item, score))
+    offsets = np.cumsum([0, *lengths])
+    return OwnScores(offsets, np.array(items, np.int32), np.array(scores, np.float32))
 
 
 def test_the_best_of_what_users_have_had() -> None:

@@ -19,9 +19,6 @@ __all__ = ["OwnItems", "OwnScores", "own_items", "slices_of_events"]
 EVENTS_AT_ONCE = 1 << 19
 """Of queries answered together, some hundred megabytes; candidates are searched for all at once."""
 
-# of different lengths, so their annotations name none
-Lists = tuple[Int32[np.ndarray, "queries _"], Float32[np.ndarray, "queries _"]]
-
 
 @dataclass(frozen=True)
 class OwnItems:
@@ -72,23 +69,21 @@ class OwnScores:
         offsets: as there.
         item_number: as there.
         score: what counts of the dot product, and the repeat term.
-        key: of item and score; see best_first.py.
     """
 
     offsets: Int64[np.ndarray, " queries_and_one"]
     item_number: Int32[np.ndarray, " pairs"]
     score: Float32[np.ndarray, " pairs"]
-    key: Int64[np.ndarray, " pairs"]
 
-    @classmethod
-    def of(cls, own: OwnItems, score: Float32[np.ndarray, " pairs"]) -> OwnScores:
-        """Those items with these scores."""
-        return cls(own.offsets, own.item_number, score, keys_of(own.item_number, score))
+    @cached_property
+    def _key(self) -> Int64[np.ndarray, " pairs"]:
+        return keys_of(self.item_number, self.score)
 
     def best(
         self,
         k: int,
-        others: Lists | None = None,
+        others: tuple[Int32[np.ndarray, "some found"], Float32[np.ndarray, "some found"]]
+        | None = None,
         queries: Int64[np.ndarray, " some"] | None = None,
         keep: Bool[np.ndarray, " pairs"] | None = None,
     ) -> tuple[Int32[np.ndarray, "some k"], Float32[np.ndarray, "some k"]]:
@@ -108,7 +103,7 @@ class OwnScores:
         found = merged[:, :0] if others is None else keys_of(*others)
         for row, query in enumerate(some):
             pairs = slice(int(self.offsets[query]), int(self.offsets[query + 1]))
-            own = self.key[pairs] if keep is None else self.key[pairs][keep[pairs]]
+            own = self._key[pairs] if keep is None else self._key[pairs][keep[pairs]]
             if len(own) > 4 * k:
                 own = np.partition(own, k)[:k]
             both = np.concatenate([found[row], own])

@@ -221,7 +221,7 @@ class TrainedModel:
         for row, (start, end) in enumerate(itertools.pairwise(own.offsets.tolist())):
             np.dot(vectors[start:end].astype(np.float64), counted[row], out=score[start:end])
         score += self.repeat_of(asked, own.query(), own.plays)
-        return OwnScores.of(own, score.astype(np.float32))
+        return OwnScores(own.offsets, own.item_number, score.astype(np.float32))
 
     def scoring(
         self,
